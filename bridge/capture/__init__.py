@@ -1,0 +1,1 @@
+"""Capture from any CARLA server: the only package that imports `carla`."""

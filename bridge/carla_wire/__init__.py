@@ -1,0 +1,1 @@
+"""CARLA's msgpack-RPC and sensor-stream formats as pure codecs."""

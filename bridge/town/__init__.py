@@ -1,0 +1,1 @@
+"""The town: an embedded street simulator that speaks CARLA's own wire protocol."""

@@ -1,0 +1,1 @@
+"""The pygame viewer: one composer that feeds both the window and the video."""
