@@ -1,0 +1,112 @@
+"""The messages between a render client and the inference server: header structs, limits and the protocol's version.
+
+A conversation: Hello -> Welcome (with the model card) or Refusal; then Render -> Rendered or Refusal, one at a time
+(credit of one: the client sends the next request when the last was answered); Bye ends the session.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+PlaneName = Literal["labels", "instances", "depth_m", "flow_px", "rgb", "occlusion_mask"]
+PlaneType = Literal["u8", "u16", "f16", "f32"]
+Codec = Literal["raw", "lz4", "jpeg"]
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a served model is and needs; the client refuses a mismatch before it sends a frame."""
+
+    name: str
+    family: str
+    label_space: str
+    planes: tuple[PlaneName, ...]
+    size_multiple_px: int
+    past_frames: int
+    weights_sha256: str
+    licence: str
+    device: str = "cpu"
+    dtype: str = "float32"
+
+
+class PlaneHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One plane of a message: its payload is the byte frame of the same position after the header."""
+
+    name: PlaneName
+    type: PlaneType
+    shape: tuple[int, ...]
+    codec: Codec = "raw"
+
+
+class BodyMotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
+    """A movable actor's pose: instance id and the upper 3x4 of world_from_body, row-major, metres."""
+
+    instance_id: int
+    world_from_body: tuple[float, ...]
+
+
+class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the camera and the movable actors are, so that the server can warp its last picture by engine motion.
+
+    `world_from_camera` is the upper 3x4 (row-major, metres) from optical camera axes to CARLA's world.
+    """
+
+    focal_px: float
+    world_from_camera: tuple[float, ...]
+    bodies: tuple[BodyMotion, ...] = ()
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hello"):
+    """A client introduces itself; `model` asks for a model by name, "" takes the one the server serves."""
+
+    client: str
+    model: str = ""
+    picture_codec: Codec = "raw"
+    session_seed: int = 0
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="welcome"):
+    """The server accepts the session and says what its model is."""
+
+    server: str
+    card: ModelCard
+
+
+class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="render"):
+    """One frame to synthesize; a new `sequence` number starts temporal state anew."""
+
+    sequence: int
+    frame_id: int
+    width_px: int
+    height_px: int
+    planes: tuple[PlaneHeader, ...]
+    motion: Motion | None = None
+
+
+class Rendered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="rendered"):
+    """The synthesized picture of that frame; `reset` says why temporal state began anew, "" if it did not."""
+
+    sequence: int
+    frame_id: int
+    planes: tuple[PlaneHeader, ...]
+    stages_ms: dict[str, float]
+    reset: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="refusal"):
+    """A request that cannot be served: a code for programs, a sentence for people, and what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+    frame_id: int = -1
+
+
+class Bye(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="bye"):
+    """The client ends its session; its temporal state is dropped."""
+
+
+Message: TypeAlias = Hello | Welcome | Render | Rendered | Refusal | Bye
