@@ -136,9 +136,9 @@ def map_labels(label_map: NDArray[np.uint8], source: str, target: str) -> NDArra
         raise LabelError(
             f"a label map is {label_map.dtype} {label_map.shape}", "Give one channel of 8-bit class ids, not colours"
         )
-    mapped = cv2.LUT(label_map, lookup_table(source, target))
+    mapped = np.asarray(cv2.LUT(label_map, lookup_table(source, target)), np.uint8)
     _refuse_unknown(label_map, mapped, source)
-    return np.asarray(mapped, np.uint8)
+    return mapped
 
 
 def _refuse_unknown(label_map: NDArray[np.uint8], mapped: NDArray[np.uint8], source: str) -> None:
