@@ -5,6 +5,7 @@ The physics reads it for what is solid, the engine for what to draw. Coordinates
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def _lots(road: Road, side: int, rng: np.random.Generator) -> list[Lot]:
     scale = frontage_scale(road, side)
     parks = [(a, b) for road_id, park_side, a, b in PARKS if (road_id, park_side) == (road.road_id, side)]
     edges = [0.0, *(edge for park in parks for edge in park), road.length_m]
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         if b - a < 1.0:
             continue
         if (a, b) in parks:
@@ -167,18 +168,22 @@ def _kerb_things(road: Road, side: int, crossings: Sequence[float], rng: np.rand
                     scale=float(rng.uniform(0.8, 1.15)),
                 )
             )
-    for s in np.arange(10.5 if side > 0 else 22.0, road.length_m, 23.0):
-        if is_clear(float(s), 4.0):
-            things.append(_thing(road, "lamp", float(s), side * (kerb + 0.5), away_from_road))
+    things += [
+        _thing(road, "lamp", float(s), side * (kerb + 0.5), away_from_road)
+        for s in np.arange(10.5 if side > 0 else 22.0, road.length_m, 23.0)
+        if is_clear(float(s), 4.0)
+    ]
     for index, s in enumerate(np.arange(16.0, road.length_m - 6.0, 46.0)):
         things.append(_thing(road, "sign", float(s), side * (kerb + 0.5), along, variant=index % 3))
     scatter("bin", 14.0, 38.0, kerb + 2.9, away_from_road, 1)
     scatter("bench", 19.0, 37.0, kerb + 2.75, away_from_road, 1)
     scatter("planter", 31.0, 52.0, kerb + 2.9, away_from_road, 2)
     scatter("postbox", 45.0, 90.0, kerb + 0.8, away_from_road, 1)
-    for middle in crossings:
-        for s in (middle - 3.4, middle + 3.4):
-            things.append(_thing(road, "bollard", s, side * (kerb + 0.35), along))
+    things += [
+        _thing(road, "bollard", middle + beside, side * (kerb + 0.35), along)
+        for middle in crossings
+        for beside in (-3.4, 3.4)
+    ]
     return things
 
 
@@ -212,7 +217,7 @@ def solid_boxes(plan: Plan) -> NDArray[np.float64]:
         straight = road.segments[0].curvature_per_m == 0.0
         pieces = 1 if straight else max(1, round((lot.s1_m - lot.s0_m) / 4.0))
         edges = np.linspace(lot.s0_m, lot.s1_m, pieces + 1)
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in itertools.pairwise(edges):
             t = lot.side * (road.profile.frontage_m(lot.side) + 0.5 * depth)
             x, y, heading = road.point(0.5 * (a + b), t)
             half_x = 0.5 * (b - a) * frontage_scale(road, lot.side)

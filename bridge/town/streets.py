@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bridge.town.opendrive import RoadCrosswalk, RoadSignal, opendrive_text
+from bridge.town.plan import plan_scenery, solid_boxes
 from bridge.town.pose import Pose
 from bridge.town.roads import KERB_HEIGHT_M, Lane, LaneProfile, Road, RoadLink, Segment, lateral_offset_m
 
@@ -107,8 +108,6 @@ def build_street_network(seed: int = 0) -> StreetNetwork:
 
     `seed` chooses the scenery that stands along them (and so `static_boxes`), not the roads.
     """
-    from bridge.town.plan import plan_scenery, solid_boxes  # the plan stands on the streets, not the other way round
-
     roads = _circuit(CIRCUIT_LENGTH_M, CIRCUIT_WIDTH_M, CORNER_RADIUS_M, TOWN_STREET)
     crosswalks = tuple(
         Crosswalk(road.road_id, round(0.55 * road.length_m, 1), CROSSWALK_WIDTH_M, has_lights=road.length_m > 200.0)

@@ -110,4 +110,6 @@ def test_equal_seeds_give_equal_towns() -> None:
     assert first == second
     np.testing.assert_array_equal(first.static_boxes, second.static_boxes)
     assert first.opendrive == other.opendrive
-    assert not np.array_equal(first.static_boxes[: len(other.static_boxes)], other.static_boxes[: len(first.static_boxes)])
+    assert not np.array_equal(
+        first.static_boxes[: len(other.static_boxes)], other.static_boxes[: len(first.static_boxes)]
+    )
