@@ -74,11 +74,19 @@ print(\"torch\", torch.__version__, \"| cv2\", cv2.__version__, \"| av\", av.__v
 read_video='.venv/bin/python -c "import av
 with av.open(\"demo.mp4\") as video:
     print(\"demo.mp4:\", sum(1 for _ in video.decode(video=0)), \"frames of\", video.streams.video[0].width, \"x\", video.streams.video[0].height)"'
+# The containers' processes, as their images are made, in one network; keys as compose makes them.
 images='for role in town server viewer; do docker/install.sh $role /opt/$role; done
-/opt/town/bin/vidrive town --host 127.0.0.1 --port 2000 & town=$!
-/opt/server/bin/vidrive serve --listen tcp://127.0.0.1:5600 --device cpu & server=$!
+mkdir -p /keys/secret /keys/public
+/opt/server/bin/python docker/make_keys.py /keys/secret /keys/public
+/opt/town/bin/vidrive town --host 0.0.0.0 --port 2000 & town=$!
+/opt/server/bin/vidrive serve --listen tcp://0.0.0.0:5790 --curve-secret /keys/secret/renderer.key_secret & server=$!
 trap "kill $town $server" EXIT
-/opt/viewer/bin/vidrive drive --carla 127.0.0.1:2000 --server tcp://127.0.0.1:5600 --seconds 5 --headless --record drive.mp4 --json'
+for port in 2000 5790; do
+  tries=0
+  until bash -c "</dev/tcp/127.0.0.1/$port" 2>/dev/null; do tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 1; done
+done
+/opt/viewer/bin/vidrive drive --carla 127.0.0.1:2000 --server tcp://127.0.0.1:5790 \
+  --server-key /keys/public/renderer.key --seconds 5 --headless --record drive.mp4 --json'
 
 for step in "${steps[@]}"; do
   echo "== $step"
