@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -17,13 +16,14 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS
 
 
 def local_paths(value: str) -> list[str]:
-    """Existing absolute paths in a setting: bare, or as file:// addresses; of a folder of an index, the folder."""
-    found = []
-    for word in value.split():
-        path = re.sub(r"^file://", "", word)
-        if path.startswith("/") and Path(path).exists():
-            found.append(path)
-    return found
+    """Return the existing absolute paths in a setting, bare or as file:// addresses.
+
+    Of an index's `simple` folder its parent: the pages in it link files that lie beside it.
+    """
+    paths = (Path(word.removeprefix("file://")) for word in value.split())
+    return [
+        str(path.parent if path.name == "simple" else path) for path in paths if path.is_absolute() and path.exists()
+    ]
 
 
 def main() -> None:
@@ -42,10 +42,8 @@ def main() -> None:
     chosen = {name: os.environ[name] for name in names if name in os.environ}
     for name in TLS_VARIABLES:
         paths.update(local_paths(chosen.get(name, "")))
-    # A file:// index links its files beside or above itself, so the folder above comes along.
-    parents = {str(Path(path).parent) if Path(path).is_dir() and Path(path).name == "simple" else path for path in paths}
     conf.write_text("".join(f"[{section}]\n" + "\n".join(lines) + "\n" for section, lines in settings.items()))
-    mounts.write_text("".join(f"{path}\n" for path in sorted(parents)))
+    mounts.write_text("".join(f"{path}\n" for path in sorted(paths)))
     variables.write_text("".join(f"{name}={value}\n" for name, value in chosen.items()))
 
 
