@@ -1,0 +1,439 @@
+"""The client's side of the inference server: one frame in flight, never a wait in the drive, never a stale frame.
+
+A `RenderClient` has no thread: every call and property first reads what has arrived and moves the conversation on, so
+it must be used from one thread. ZeroMQ connects and reconnects in its own thread meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeAlias
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+from zmq.utils.monitor import recv_monitor_message
+
+from bridge.protocol import sockets, wire
+from bridge.protocol.errors import (
+    RenderRefused,
+    RenderServerError,
+    RenderServerUnreachable,
+    UsageError,
+    VidriveError,
+    WireError,
+)
+from bridge.protocol.frames import RenderedFrame, SensorFrame
+from bridge.protocol.labels import map_labels
+from bridge.protocol.messages import (
+    BodyMotion,
+    Bye,
+    Codec,
+    Hello,
+    ModelCard,
+    Motion,
+    PlaneHeader,
+    PlaneName,
+    Refusal,
+    Render,
+    Rendered,
+    Welcome,
+)
+
+DEFAULT_ANSWER_TIMEOUT_S: Final = 5.0
+NO_SESSION: Final = "no-session"  # the server forgot this client: it says hello again
+_POLL_MAX_MS: Final = 50
+
+Answer: TypeAlias = RenderedFrame | Refusal
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The one request in flight; `arrays` keeps the planes alive until it is answered."""
+
+    frame_id: int
+    sequence: int
+    wire_sequence: int
+    size_hw: tuple[int, int]
+    arrays: Sequence[NDArray]
+    prepare_ms: float
+    sent_s: float
+
+
+class RenderClient:
+    """A connection to an inference server that may come and go.
+
+    `submit` sends a frame if the server is there and has answered the last one (a credit of one); `poll` returns what
+    has come back. Every submitted frame ends in exactly one of three ways: a `RenderedFrame`, a `Refusal`, or
+    `in_flight` turns None without either, because the server was lost; then `connected` is False until it is back,
+    the next frame begins a new sequence on the server, and no answer to an older request is ever returned.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        model: str = "",
+        name: str = "vidrive",
+        picture_codec: Codec = "raw",
+        server_key: Path | None = None,
+        answer_timeout_s: float = DEFAULT_ANSWER_TIMEOUT_S,
+    ) -> None:
+        """Begin to connect to `endpoint`, in the background; raises UsageError for what cannot be an endpoint.
+
+        `model` asks for a model by name ("" takes what the server serves), `picture_codec` "jpeg" makes pictures
+        small for slow links, `server_key` is the server's public CURVE key file, and a request without an answer for
+        `answer_timeout_s` counts as a lost server.
+        """
+        sockets.check_endpoint(endpoint)
+        self.endpoint = endpoint
+        self.num_lost = 0
+        self._hello = Hello(client=name, model=model, picture_codec=picture_codec)
+        self._label_codec: Codec = "raw" if sockets.stays_on_host(endpoint) else "lz4"
+        self._server_key = sockets.load_public_key(server_key) if server_key else None
+        self._answer_timeout_s = answer_timeout_s
+        self._card: ModelCard | None = None
+        self._problem: VidriveError | None = None
+        self._request: _Request | None = None
+        self._answers: list[Answer] = []
+        self._hello_due = False
+        self._hello_sent_s: float | None = None
+        self._handshaken = False
+        self._caller_sequence: int | None = None
+        self._wire_sequence = 0
+        self._closed = False
+        self._context = zmq.Context()
+        self._open()
+
+    # -- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the model that the server serves; None while there is no server."""
+        self._pump()
+        return self._card
+
+    @property
+    def connected(self) -> bool:
+        """Whether a server has accepted this client and has not been lost since."""
+        return self.card is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether `submit` would send: connected, and no request in flight."""
+        return self.card is not None and self._request is None
+
+    @property
+    def in_flight(self) -> int | None:
+        """The frame id of the request that waits for its answer; None if there is none."""
+        self._pump()
+        return self._request.frame_id if self._request else None
+
+    @property
+    def problem(self) -> VidriveError | None:
+        """Why there is no usable server, in a sentence for people; None while all is well."""
+        self._pump()
+        if self._problem is None and self._card is None:
+            return RenderServerUnreachable(
+                f"no inference server answers at {self.endpoint}", "Start one with: vidrive serve"
+            )
+        return self._problem
+
+    # -- what is done --------------------------------------------------------------------------------------------
+
+    def submit(self, frame: SensorFrame, sequence: int) -> bool:
+        """Send a frame to be synthesized and return True; False, at once, when `ready` is False.
+
+        A new `sequence` number makes the server begin temporal state anew. Raises RenderRefused, before anything is
+        sent, if the frame does not have what the model's card asks for, and LabelError for ids out of range.
+        """
+        self._pump()
+        if self._card is None or self._request is not None:
+            return False
+        start_s = time.perf_counter()
+        refuse_mismatch(self._card, frame)
+        if sequence != self._caller_sequence:
+            self._caller_sequence = sequence
+            self._wire_sequence += 1
+        message, arrays = _render_message(self._card, frame, self._wire_sequence, self._label_codec)
+        frames = wire.encode(message, arrays)
+        prepare_ms = (time.perf_counter() - start_s) * 1e3
+        if not self._send(frames):
+            return False
+        self._request = _Request(
+            frame_id=frame.frame_id,
+            sequence=sequence,
+            wire_sequence=self._wire_sequence,
+            size_hw=(message.height_px, message.width_px),
+            arrays=arrays,
+            prepare_ms=prepare_ms,
+            sent_s=time.monotonic(),
+        )
+        return True
+
+    def poll(self, timeout_s: float = 0.0) -> list[Answer]:
+        """Return the answers that have come, waiting up to `timeout_s` for the first; [] when there are none.
+
+        It also returns early, with [], when the server is lost or becomes ready. The stages of a rendered frame have
+        the server's durations, `prepare` (this side's work before it was sent) and `round_trip`, all in ms.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        known = self._standing()
+        while True:
+            self._pump()
+            remaining_s = deadline_s - time.monotonic()
+            if self._answers or remaining_s <= 0 or self._standing() != known:
+                answers, self._answers = self._answers, []
+                return answers
+            self._wait(remaining_s)
+
+    def wait_connected(self, timeout_s: float) -> ModelCard:
+        """Wait for a server and return its model's card; raises the `problem` when there is none in time."""
+        deadline_s = time.monotonic() + timeout_s
+        while (card := self.card) is None:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0 or (isinstance(self._problem, RenderRefused)):
+                problem = self.problem
+                raise problem if problem is not None else RenderServerError(f"lost {self.endpoint}")
+            self._wait(remaining_s)
+        return card
+
+    def close(self) -> None:
+        """Say bye and free the sockets; the client cannot be used afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._card is not None:
+            # A moment for the bye to leave; a server that is gone does not get to hold the end up.
+            self._socket.setsockopt(zmq.LINGER, 100)
+            self._send(wire.encode(Bye()))
+        self._close_socket()
+        self._context.term()
+
+    def __enter__(self) -> RenderClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the conversation ----------------------------------------------------------------------------------------
+
+    def _standing(self) -> tuple[bool, bool]:
+        return self._card is not None, self._request is not None
+
+    def _open(self) -> None:
+        self._socket = self._context.socket(zmq.DEALER)
+        sockets.set_client_options(self._socket, self._server_key)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.Event.HANDSHAKE_SUCCEEDED
+            | zmq.Event.DISCONNECTED
+            | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+            | zmq.Event.HANDSHAKE_FAILED_AUTH
+        )
+        try:
+            self._socket.connect(self.endpoint)
+        except zmq.ZMQError as error:
+            self._close_socket()
+            self._context.term()
+            raise UsageError(
+                f"{self.endpoint} cannot be connected to ({error})", f"Write it as {sockets.DEFAULT_ENDPOINT}"
+            ) from None
+
+    def _close_socket(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close()
+
+    def _lose(self) -> None:
+        """Throw the connection away, and with it every answer that may still be on its way."""
+        self.num_lost += 1 if self._card is not None else 0
+        self._close_socket()
+        self._card = None
+        self._request = None
+        self._hello_due = self._handshaken = False
+        self._hello_sent_s = None
+        self._caller_sequence = None  # the next frame begins a new sequence
+        self._open()
+
+    def _pump(self) -> None:
+        if self._closed:
+            raise RuntimeError("this RenderClient is closed")
+        self._read_events()
+        while (frames := self._receive()) is not None:
+            self._take(frames)
+        self._watch()
+        if self._hello_due:
+            self._greet()
+
+    def _wait(self, seconds: float) -> None:
+        poller = zmq.Poller()
+        poller.register(self._monitor, zmq.POLLIN)
+        poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._hello_due else 0))
+        poller.poll(min(max(seconds * 1e3, 0.0), _POLL_MAX_MS))
+
+    def _read_events(self) -> None:
+        lost = False
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.Event.HANDSHAKE_SUCCEEDED:
+                self._handshaken = self._hello_due = True
+            elif event == zmq.Event.DISCONNECTED:
+                lost = lost or self._handshaken
+            else:
+                self._problem = RenderServerError(
+                    f"what listens at {self.endpoint} is not an inference server, or its key is another",
+                    "Check the endpoint, and the key file if the server uses one",
+                )
+        if lost:
+            self._problem = None
+            self._lose()
+
+    def _receive(self) -> list[zmq.Frame] | None:
+        try:
+            return self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+
+    def _send(self, frames: list[wire.Buffer]) -> bool:
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        return True
+
+    def _greet(self) -> None:
+        if self._send(wire.encode(self._hello)):
+            self._hello_due = False
+            self._hello_sent_s = time.monotonic()
+
+    def _watch(self) -> None:
+        since_s = self._request.sent_s if self._request else self._hello_sent_s
+        if since_s is not None and time.monotonic() - since_s > self._answer_timeout_s:
+            self._problem = self._problem or RenderServerError(
+                f"the inference server at {self.endpoint} has not answered for {self._answer_timeout_s:g} s",
+                "Look at its log, or start it again",
+            )
+            self._lose()
+
+    def _take(self, frames: list[zmq.Frame]) -> None:
+        try:
+            message, planes = wire.decode([frame.buffer for frame in frames])
+        except WireError as error:
+            self._problem = error
+            return
+        if isinstance(message, Welcome):
+            self._card, self._problem, self._hello_sent_s = message.card, None, None
+        elif isinstance(message, Rendered):
+            self._take_rendered(message, planes)
+        elif isinstance(message, Refusal):
+            self._take_refusal(message)
+
+    def _take_rendered(self, message: Rendered, planes: dict[PlaneName, NDArray]) -> None:
+        request = self._request
+        if request is None or (message.sequence, message.frame_id) != (request.wire_sequence, request.frame_id):
+            return
+        self._request = None
+        rgb = planes.get("rgb")
+        if rgb is None or rgb.shape != (*request.size_hw, 3) or rgb.dtype != np.uint8:
+            self._answers.append(
+                Refusal(code="bad-answer", message="the server's picture does not fit", frame_id=request.frame_id)
+            )
+            return
+        round_trip_ms = (time.monotonic() - request.sent_s) * 1e3
+        self._answers.append(
+            RenderedFrame(
+                frame_id=message.frame_id,
+                sequence=request.sequence,
+                rgb=rgb,
+                stages_ms={"prepare": request.prepare_ms, **message.stages_ms, "round_trip": round_trip_ms},
+                occlusion_mask=planes.get("occlusion_mask"),
+                reset=message.reset,
+            )
+        )
+
+    def _take_refusal(self, message: Refusal) -> None:
+        if message.code == NO_SESSION:
+            self._card = self._request = self._caller_sequence = None
+            self._hello_due = True
+        elif self._request is not None:
+            self._request = None
+            self._answers.append(message)
+        else:
+            self._problem = RenderRefused(message.code, message.message, message.hint)
+            self._hello_sent_s = None
+
+
+def refuse_mismatch(card: ModelCard, frame: SensorFrame) -> None:
+    """Raise RenderRefused, with all reasons, if a frame does not have what a model's card asks for."""
+    reasons = [
+        f"it needs the plane {plane}, which this rig does not capture"
+        for plane in card.planes
+        if _plane_of(frame, plane) is None
+    ]
+    height_px, width_px = frame.label_map.shape
+    multiple = card.size_multiple_px
+    if width_px % multiple or height_px % multiple:
+        reasons.append(f"it needs sides that are multiples of {multiple} px, and the frame is {width_px}x{height_px}")
+    for plane in card.planes:
+        array = _plane_of(frame, plane)
+        if array is not None and array.shape[:2] != (height_px, width_px):
+            reasons.append(f"plane {plane} is {array.shape}, the label map {(height_px, width_px)}")
+    if reasons:
+        raise RenderRefused(
+            "mismatch", f"model {card.name} cannot render these frames: {'; '.join(reasons)}", "Change the rig or size"
+        )
+
+
+def _plane_of(frame: SensorFrame, plane: PlaneName) -> NDArray | None:
+    planes: dict[PlaneName, NDArray | None] = {
+        "labels": frame.label_map,
+        "instances": frame.instance_map,
+        "depth_m": frame.depth_m,
+        "flow_px": frame.flow_px,
+        "rgb": frame.rgb,
+    }
+    return planes.get(plane)
+
+
+def _render_message(card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec) -> tuple[Render, list[NDArray]]:
+    arrays: list[NDArray] = []
+    headers: list[PlaneHeader] = []
+    for plane in card.planes:
+        array = _plane_of(frame, plane)
+        if array is None:
+            raise ValueError(f"frame {frame.frame_id} has no plane {plane}")
+        if plane == "labels":
+            array = map_labels(frame.label_map, frame.label_space, card.label_space)
+        arrays.append(array)
+        headers.append(wire.plane_header(plane, array, codec if plane in ("labels", "instances") else "raw"))
+    height_px, width_px = frame.label_map.shape
+    message = Render(
+        sequence=sequence,
+        frame_id=frame.frame_id,
+        width_px=width_px,
+        height_px=height_px,
+        planes=tuple(headers),
+        motion=_motion(frame),
+    )
+    return message, arrays
+
+
+def _motion(frame: SensorFrame) -> Motion:
+    return Motion(
+        focal_px=frame.intrinsics.focal_px,
+        world_from_camera=_rows(frame.world_from_camera),
+        bodies=tuple(
+            BodyMotion(instance_id=b.instance_id, world_from_body=_rows(b.world_from_body)) for b in frame.bodies
+        ),
+    )
+
+
+def _rows(matrix: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(matrix[:3, :4].ravel().tolist())
