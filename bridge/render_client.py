@@ -6,6 +6,7 @@ it must be used from one thread. ZeroMQ connects and reconnects in its own threa
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -276,7 +277,7 @@ class RenderClient:
         poller = zmq.Poller()
         poller.register(self._monitor, zmq.POLLIN)
         poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._hello_due else 0))
-        poller.poll(min(max(seconds * 1e3, 0.0), _POLL_MAX_MS))
+        poller.poll(min(math.ceil(max(seconds, 0.0) * 1e3), _POLL_MAX_MS))
 
     def _read_events(self) -> None:
         lost = False

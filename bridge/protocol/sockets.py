@@ -102,7 +102,7 @@ def load_public_key(path: Path) -> CurveKeys:
 
 
 def _load_keys(path: Path) -> CurveKeys:
-    import zmq.auth  # noqa: PLC0415 - only who uses keys pays for it
+    import zmq.auth  # only who uses keys pays for it
 
     try:
         public, secret = zmq.auth.load_certificate(path)

@@ -1,0 +1,1 @@
+"""The inference server: label maps to synthesized frames, with temporal state."""

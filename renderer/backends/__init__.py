@@ -1,0 +1,1 @@
+"""How a network is run on a device: process settings, precision, CUDA graphs."""
