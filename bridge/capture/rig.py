@@ -122,7 +122,9 @@ class Rig:
         start_s = time.monotonic()
         end_s = start_s + deadline_s
         try:
-            images = {sensor.plane: sensor.take(frame_id, end_s, lambda: self._world.lost) for sensor in self._sensors}
+            images: dict[PlaneName, carla.Image] = {
+                sensor.plane: sensor.take(frame_id, end_s, lambda: self._world.lost) for sensor in self._sensors
+            }
         except SensorTimeout:
             self._world.raise_if_lost()
             raise

@@ -1,0 +1,141 @@
+"""What a drive's loop counts and measures: totals, rates, durations, and one JSON line a frame for who wants it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import msgspec
+import numpy as np
+
+from bridge.protocol.errors import OutputError
+
+_REMEMBERED: Final = 20_000  # durations kept for the percentiles: the last quarter of an hour at 20 Hz
+_RECENT_S: Final = 2.0
+RATES: Final = ("simulator", "neural", "display", "control")
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Median, 95th percentile and maximum of some durations, ms; all 0 when there were none."""
+
+    p50: float = 0.0
+    p95: float = 0.0
+    max: float = 0.0
+
+
+class LoopReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a drive's loop did so far; `frame_age_ms` is the time from a frame's capture to its end on the display.
+
+    `dropped` are ticks without a synthesized picture although there was to be one, `resets` how often temporal state
+    began anew after the start, `stale` answers that came too late and were thrown away.
+    """
+
+    ticks: int
+    rendered: int
+    shown: int
+    dropped: int
+    resets: int
+    stale: int
+    rates_hz: dict[str, float]
+    frame_age_ms: Spread
+    stages_ms: dict[str, Spread]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values, in the order of its fields."""
+        return msgspec.to_builtins(self)
+
+
+class Durations:
+    """The last durations by name, ms."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, deque[float]] = {}
+
+    def add(self, name: str, duration_ms: float) -> None:
+        """Note one duration."""
+        self._values.setdefault(name, deque(maxlen=_REMEMBERED)).append(duration_ms)
+
+    def spread(self, name: str) -> Spread:
+        """Return the spread of one name."""
+        values = self._values.get(name)
+        if not values:
+            return Spread()
+        p50, p95, most = np.percentile(np.fromiter(values, np.float64), (50, 95, 100))
+        return Spread(p50=round(float(p50), 3), p95=round(float(p95), 3), max=round(float(most), 3))
+
+    def spreads(self) -> dict[str, Spread]:
+        """Return the spread of every name, in the order in which they first came."""
+        return {name: self.spread(name) for name in self._values}
+
+
+class Trace:
+    """Counts what a loop does and writes a JSON line a frame to `path`, if there is one."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.ticks = self.rendered = self.shown = self.dropped = self.resets = self.stale = 0
+        self.stages = Durations()
+        self._ages = Durations()
+        self._recent: dict[str, deque[float]] = {name: deque() for name in RATES}
+        self._totals: dict[str, int] = dict.fromkeys(RATES, 0)
+        self._start_s: float | None = None
+        self._end_s = 0.0
+        self._lines: TextIO | None = None
+        if path is not None:
+            try:
+                self._lines = path.open("w", encoding="utf-8")
+            except OSError as error:
+                raise OutputError(
+                    f"the trace {path} cannot be written ({error.strerror})", "Name another file"
+                ) from None
+
+    def begin(self) -> None:
+        """Start the clock of the rates; only the first call counts."""
+        if self._start_s is None:
+            self._start_s = self._end_s = time.monotonic()
+
+    def happened(self, rate: str) -> None:
+        """Note one event of a rate ("simulator", "neural", "display" or "control")."""
+        now_s = self._end_s = time.monotonic()
+        self._totals[rate] += 1
+        recent = self._recent[rate]
+        recent.append(now_s)
+        while recent[0] < now_s - _RECENT_S:
+            recent.popleft()
+
+    def frame(self, age_ms: float, line: Mapping[str, Any]) -> None:
+        """Note that a frame has been through all of it, and write its line."""
+        self._ages.add("age", age_ms)
+        if self._lines is not None:
+            self._lines.write(json.dumps({**line, "age_ms": round(age_ms, 3)}) + "\n")
+
+    def recent_rates_hz(self) -> dict[str, float]:
+        """Return the rates of the last two seconds, for a display."""
+        now_s = time.monotonic()
+        started_s = now_s if self._start_s is None else self._start_s
+        span_s = min(_RECENT_S, max(now_s - started_s, 1e-3))
+        return {name: sum(t > now_s - span_s for t in times) / span_s for name, times in self._recent.items()}
+
+    def report(self) -> LoopReport:
+        """Return the totals, rates and spreads since `begin`."""
+        span_s = max(self._end_s - self._start_s, 1e-9) if self._start_s is not None else 1.0
+        return LoopReport(
+            ticks=self.ticks,
+            rendered=self.rendered,
+            shown=self.shown,
+            dropped=self.dropped,
+            resets=self.resets,
+            stale=self.stale,
+            rates_hz={name: round(total / span_s, 2) for name, total in self._totals.items()},
+            frame_age_ms=self._ages.spread("age"),
+            stages_ms=self.stages.spreads(),
+        )
+
+    def close(self) -> None:
+        """Close the file of lines."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
