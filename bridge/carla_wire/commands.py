@@ -23,6 +23,8 @@ from bridge.carla_wire.layouts import (
 
 WireCommand = tuple[tuple[U8, msgspec.Raw]]
 """A command as it travels: `[[index, payload]]`."""
+WireResponse = tuple[tuple[int, int | list[str]]]
+"""A command's own `[[1, actor_id]]` or `[[0, [message]]]`."""
 
 
 class Command(Layout):
@@ -47,7 +49,7 @@ class SpawnActor(Command):
 
 
 class DestroyActor(ActorCommand):
-    """Remove an actor and everything attached to it."""
+    """Remove an actor."""
 
 
 class ApplyVehicleControl(ActorCommand):

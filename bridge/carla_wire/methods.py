@@ -9,12 +9,9 @@ from __future__ import annotations
 from msgspec import Raw
 
 from bridge.carla_wire import layouts
-from bridge.carla_wire.commands import WireCommand
+from bridge.carla_wire.commands import WireCommand, WireResponse
 from bridge.carla_wire.layouts import I32, U8, U16, U32, U64
 from bridge.carla_wire.rpc import MethodLayout
-
-CommandResponse = tuple[tuple[int, int | list[str]]]
-"""A batch command's own `[[1, actor_id]]` or `[[0, [message]]]`."""
 
 _LAYOUTS = (
     MethodLayout("add_actor_angular_impulse", (U32, layouts.Vector3D)),
@@ -26,7 +23,7 @@ _LAYOUTS = (
     MethodLayout("add_traffic_manager_running", (layouts.TrafficManagerAddress,), bool),
     MethodLayout("apply_ackermann_control_to_vehicle", (U32, layouts.VehicleAckermannControl)),
     MethodLayout("apply_ackermann_controller_settings", (U32, layouts.AckermannControllerSettings)),
-    MethodLayout("apply_batch", (list[WireCommand], bool), list[CommandResponse], bare=True),
+    MethodLayout("apply_batch", (list[WireCommand], bool), list[WireResponse], bare=True),
     MethodLayout("apply_color_texture_to_objects", (list[str], I32, Raw)),
     MethodLayout("apply_control_to_vehicle", (U32, layouts.VehicleControl)),
     MethodLayout("apply_control_to_walker", (U32, layouts.WalkerControl)),

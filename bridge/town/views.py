@@ -81,8 +81,6 @@ class StreetState:
 class Painter(Protocol):
     """The engine as the simulation sees it."""
 
-    def render(
-        self, view: CameraView, previous_pose: Pose, state: StreetState, planes: Collection[Plane]
-    ) -> Planes:
+    def render(self, view: CameraView, previous_pose: Pose, state: StreetState, planes: Collection[Plane]) -> Planes:
         """Draw one camera; `previous_pose` is the camera's pose one tick earlier (for flow)."""
         ...

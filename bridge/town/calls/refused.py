@@ -1,0 +1,69 @@
+"""The calls that the town refuses, and the sentences that clients read.
+
+A call that the wheel sends without waiting for an answer cannot raise an error in the client; refusing it means that
+nothing happens.
+"""
+
+from __future__ import annotations
+
+from bridge.town.calls.registry import refuse
+
+_NO_SKELETON = "The town's walkers and vehicles have no skeleton"
+_NO_PARTS = "The town's actors have no named components or sockets"
+_NO_RECORDER = "The town does not record or replay"
+_NO_TEXTURES = "The town's objects cannot be painted by a client"
+_NO_ROS = "The town has no ROS publisher"
+_NO_GBUFFERS = "The town's renderer has no G-buffers"
+_ONE_PHYSICS = "The town has one physics model for vehicles"
+
+for _method, _why in {
+    "add_actor_angular_impulse": "The town's vehicles take pushes, not twists",
+    "add_actor_force_at_location": "The town's vehicles are pushed at their middle only",
+    "add_actor_impulse_at_location": "The town's vehicles are pushed at their middle only",
+    "add_actor_torque": "The town's vehicles take pushes, not twists",
+    "apply_color_texture_to_objects": _NO_TEXTURES,
+    "apply_float_color_texture_to_objects": _NO_TEXTURES,
+    "are_gbuffers_enabled": _NO_GBUFFERS,
+    "blend_pose": _NO_SKELETON,
+    "copy_opendrive_to_file": "The town draws its own streets and cannot build a world from an OpenDRIVE file",
+    "disable_sensor_for_ros": _NO_ROS,
+    "enable_carsim": _ONE_PHYSICS,
+    "enable_chrono_physics": _ONE_PHYSICS,
+    "enable_gbuffers": _NO_GBUFFERS,
+    "enable_sensor_for_ros": _NO_ROS,
+    "get_actor_bone_names": _NO_SKELETON,
+    "get_actor_bone_relative_transforms": _NO_SKELETON,
+    "get_actor_bone_world_transforms": _NO_SKELETON,
+    "get_actor_component_names": _NO_PARTS,
+    "get_actor_component_relative_transform": _NO_PARTS,
+    "get_actor_component_world_transform": _NO_PARTS,
+    "get_actor_socket_names": _NO_PARTS,
+    "get_actor_socket_relative_transforms": _NO_PARTS,
+    "get_actor_socket_world_transforms": _NO_PARTS,
+    "get_bones_transform": _NO_SKELETON,
+    "get_gbuffer_token": _NO_GBUFFERS,
+    "get_pose_from_animation": _NO_SKELETON,
+    "get_vehicle_bone_world_transforms": _NO_SKELETON,
+    "get_wheel_pitch_angle": "The town's wheels stand upright",
+    "is_sensor_enabled_for_ros": _NO_ROS,
+    "replay_file": _NO_RECORDER,
+    "restore_physx_physics": _ONE_PHYSICS,
+    "send": "The town has no V2X radio",
+    "set_bones_transform": _NO_SKELETON,
+    "set_ignored_vehicles": "The town does not know this call's purpose",
+    "set_imui_gravity": "Gravity is 9.81 m/s2 in the town",
+    "set_replayer_ignore_hero": _NO_RECORDER,
+    "set_replayer_ignore_spectator": _NO_RECORDER,
+    "set_replayer_time_factor": _NO_RECORDER,
+    "set_wheel_pitch_angle": "The town's wheels stand upright",
+    "set_wheel_steer_direction": "The town's wheels turn as the vehicle steers",
+    "show_recorder_actors_blocked": _NO_RECORDER,
+    "show_recorder_collisions": _NO_RECORDER,
+    "show_recorder_file_info": _NO_RECORDER,
+    "start_recorder": _NO_RECORDER,
+    "stop_recorder": _NO_RECORDER,
+    "stop_replayer": _NO_RECORDER,
+    "update_day_night_cycle": "The town has no cycle of day and night",
+    "use_carsim_road": _ONE_PHYSICS,
+}.items():
+    refuse(_method, _why)

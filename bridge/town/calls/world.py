@@ -1,0 +1,244 @@
+"""Calls about the world as a whole: version, episode, settings, map, weather, ticks, streams, files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.carla_wire import layouts
+from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
+from bridge.town.actors import pose_of
+from bridge.town.calls.registry import LATER, Call, CallRefused, answers
+from bridge.town.pose import Pose
+from bridge.town.roads import KERB_HEIGHT_M
+
+SERVED_VERSION = "0.9.16"
+MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
+RAY_STEP_M = 0.25
+LONGEST_RAY_M = 500.0
+ROAD_TAG, GROUND_TAG = 1, 25
+
+
+def transform_of(pose: Pose) -> layouts.Transform:
+    """Return a pose as a wire transform."""
+    return layouts.Transform(
+        layouts.Vector3D(pose.x_m, pose.y_m, pose.z_m),
+        layouts.Rotation(pose.pitch_deg, pose.yaw_deg, pose.roll_deg),
+    )
+
+
+@answers("version")
+def version(_call: Call) -> str:
+    """The CARLA version whose protocol the town speaks."""
+    return SERVED_VERSION
+
+
+@answers("get_episode_info")
+def get_episode_info(call: Call) -> layouts.EpisodeInfo:
+    """The episode's id and the token of the snapshot stream."""
+    simulation = call.simulation
+    return layouts.EpisodeInfo(simulation.episode.episode_id, layouts.Token(simulation.token(SNAPSHOT_STREAM_ID)))
+
+
+@answers("get_sensor_token")
+def get_sensor_token(call: Call, stream_id: int) -> layouts.Token:
+    """The token of a sensor's stream; the next synchronous tick waits for the subscription that this announces."""
+    if stream_id == SNAPSHOT_STREAM_ID:
+        call.connection.end_hold()
+    call.simulation.hub.announce(stream_id)
+    return layouts.Token(call.simulation.token(stream_id))
+
+
+@answers("get_episode_settings", neutral=layouts.EpisodeSettings())
+def get_episode_settings(call: Call) -> Any:
+    """The world's settings; a client that asks in a loop is answered once a frame."""
+    if call.connection.park_settings(call.msgid):
+        return LATER
+    return call.simulation.episode.settings
+
+
+@answers("set_episode_settings")
+def set_episode_settings(call: Call, settings: layouts.EpisodeSettings) -> int:
+    """Change the settings; answers the current frame."""
+    fixed_s = layouts.optional_value(settings.fixed_delta_seconds)
+    if fixed_s is not None and not 0.0 <= fixed_s <= 10.0:
+        raise CallRefused("fixed_delta_seconds must be between 0 and 10 seconds")
+    call.simulation.apply_settings(settings)
+    call.clock.settings_changed()
+    return call.simulation.episode.frame
+
+
+@answers("tick_cue")
+def tick_cue(call: Call) -> int:
+    """Ask for one synchronous tick; answers the frame that it will be."""
+    call.clock.cue()
+    return call.simulation.episode.frame + 1
+
+
+@answers("get_available_maps")
+def get_available_maps(call: Call) -> list[str]:
+    """The one map there is."""
+    return [f"/Game/Carla/Maps/{call.simulation.network.name}"]
+
+
+@answers("load_new_episode", takes_lock=False)
+def load_new_episode(call: Call, name: str, reset_settings: bool, _layers: int) -> Any:
+    """Begin a new episode on the same map, for load_world and reload_world."""
+    known = {folder + call.simulation.network.name for folder in MAP_FOLDERS}
+    if name and name not in known:
+        raise CallRefused(f"Map '{name}' not found; the town has one map, '{call.simulation.network.name}'")
+
+    def load() -> None:
+        with call.simulation.lock:
+            call.simulation.load(reset_settings=reset_settings)
+
+    call.connection.begin_load(call.msgid, lambda: call.clock.between_ticks(load))
+    return LATER
+
+
+@answers("get_map_info")
+def get_map_info(call: Call) -> layouts.MapInfo:
+    """The map's name and its spawn points."""
+    network = call.simulation.network
+    return layouts.MapInfo(f"Carla/Maps/{network.name}", [transform_of(pose) for pose in network.spawn_points])
+
+
+@answers("get_map_data")
+def get_map_data(call: Call) -> str:
+    """The map's OpenDRIVE text."""
+    return call.simulation.network.opendrive
+
+
+@answers("get_required_files")
+def get_required_files(call: Call, folder: str) -> list[str]:
+    """The files that a client should fetch: the pedestrians' navigation mesh."""
+    navigation = call.simulation.navigation
+    return [navigation.name] if folder == "Nav" and navigation is not None else []
+
+
+@answers("request_file")
+def request_file(call: Call, name: str) -> bytes:
+    """The bytes of a required file."""
+    navigation = call.simulation.navigation
+    if navigation is None or name != navigation.name:
+        raise CallRefused(f"The town has no file '{name}'")
+    return navigation.data
+
+
+@answers("get_navigation_mesh")
+def get_navigation_mesh(call: Call) -> bytes:
+    """The pedestrians' navigation mesh."""
+    navigation = call.simulation.navigation
+    return b"" if navigation is None else navigation.data
+
+
+@answers("get_weather_parameters", neutral=layouts.WeatherParameters())
+def get_weather_parameters(call: Call) -> layouts.WeatherParameters:
+    """The weather that was set last."""
+    return call.simulation.episode.weather
+
+
+@answers("set_weather_parameters")
+def set_weather_parameters(call: Call, weather: layouts.WeatherParameters) -> None:
+    """Store the weather; the town's pictures do not show it yet."""
+    call.simulation.episode.weather = weather
+
+
+@answers("get_spectator")
+def get_spectator(call: Call) -> layouts.Actor:
+    """The spectator, an actor without a body."""
+    return call.simulation.episode.spectator.record()
+
+
+@answers("get_imui_gravity")
+def get_imui_gravity(_call: Call) -> float:
+    """The gravity that IMUs feel, m/s2."""
+    return 9.81
+
+
+@answers("load_map_layer", "unload_map_layer", without_effect=True)
+def map_layer(_call: Call, _layers: int) -> None:
+    """Nothing: like CARLA's maps without layers, the town's map has none to show or hide."""
+
+
+@answers("project_point")
+def project_point(
+    call: Call, origin: layouts.Vector3D, direction: layouts.Vector3D, distance_m: float
+) -> layouts.ProjectedPoint:
+    """The first point of the ground on a ray."""
+    hits = _ground_hits(call, origin, direction, min(distance_m, LONGEST_RAY_M))
+    if not hits:
+        return layouts.ProjectedPoint(False, layouts.LabelledPoint(layouts.Vector3D(), 0))
+    return layouts.ProjectedPoint(True, hits[0])
+
+
+@answers("cast_ray")
+def cast_ray(call: Call, start: layouts.Vector3D, end: layouts.Vector3D) -> list[layouts.LabelledPoint]:
+    """Where a ray meets the ground; houses and vehicles do not stop it."""
+    dx, dy, dz = end.x - start.x, end.y - start.y, end.z - start.z
+    length_m = (dx * dx + dy * dy + dz * dz) ** 0.5
+    return _ground_hits(call, start, layouts.Vector3D(dx, dy, dz), min(length_m, LONGEST_RAY_M))
+
+
+def _ground_hits(
+    call: Call, origin: layouts.Vector3D, direction: layouts.Vector3D, reach_m: float
+) -> list[layouts.LabelledPoint]:
+    """Return the point where a ray goes through the ground, if it does; the ground is the carriageway or the kerb."""
+    length = (direction.x**2 + direction.y**2 + direction.z**2) ** 0.5
+    if length == 0.0 or direction.z >= 0.0:
+        return []
+    network = call.simulation.network
+    for height_m in (KERB_HEIGHT_M, 0.0):
+        along_m = (height_m - origin.z) / (direction.z / length)
+        if not 0.0 <= along_m <= reach_m:
+            continue
+        x_m, y_m = (origin.x + direction.x / length * along_m, origin.y + direction.y / length * along_m)
+        if float(network.ground_height_m(x_m, y_m)) == height_m:
+            tag = ROAD_TAG if bool(network.is_on_road(x_m, y_m)) else GROUND_TAG
+            return [layouts.LabelledPoint(layouts.Vector3D(x_m, y_m, height_m), tag)]
+    return []
+
+
+@answers("get_names_of_all_objects")
+def get_names_of_all_objects(call: Call) -> list[str]:
+    """The names of the actors, for the town's static world is one object."""
+    return [f"{actor.blueprint_id}_{actor.actor_id}" for actor in call.simulation.episode.actors.values()]
+
+
+@answers("get_environment_objects")
+def get_environment_objects(_call: Call, _tag: int) -> list[layouts.EnvironmentObject]:
+    """No objects: the town's static world is one piece and cannot be switched off in parts."""
+    return []
+
+
+@answers("get_all_level_BBs")
+def get_all_level_bbs(call: Call, tag: int) -> list[layouts.BoundingBox]:
+    """The boxes of vehicles and walkers with a tag, in world axes (255: all)."""
+    boxes = []
+    for actor in call.simulation.episode.actors.values():
+        box = actor.bounding_box
+        if box.extent == layouts.Vector3D() or not (tag == 255 or bytes([tag]) == actor.semantic_tags):
+            continue
+        centre = actor.pose.compose(pose_of(layouts.Transform(box.location)))
+        world = transform_of(centre)
+        boxes.append(layouts.BoundingBox(world.location, box.extent, world.rotation, actor.actor_id))
+    return boxes
+
+
+@answers("enable_environment_objects", without_effect=True)
+def enable_environment_objects(_call: Call, _ids: list[int], _enabled: bool) -> None:
+    """Nothing: there are no environment objects."""
+
+
+@answers("draw_debug_shape", without_effect=True)
+def draw_debug_shape(_call: Call, _shape: layouts.DebugShape) -> None:
+    """Nothing: the town's pictures show no debug drawings."""
+
+
+@answers("clear_debug_shape", "clear_debug_string", without_effect=True)
+def clear_debug(_call: Call) -> None:
+    """Nothing: there are no debug drawings."""
+
+
+@answers("set_annotations_traverse_translucency", without_effect=True)
+def set_annotations_traverse_translucency(_call: Call, _enabled: bool) -> None:
+    """Nothing: labels see windows as solid."""

@@ -1,0 +1,66 @@
+"""From cameras to messages: cameras that see the same are painted once, and each plane gets CARLA's own coding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from bridge.carla_wire.images import encode_depth, encode_flow, encode_instance, encode_semantic
+from bridge.carla_wire.streams import SensorType
+from bridge.town.pose import Pose
+from bridge.town.sensors import Camera
+from bridge.town.views import CameraView, Painter, Plane, Planes, StreetState
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One call of the painter: a view, and the cameras that share it, each with its message's header."""
+
+    view: CameraView
+    previous_pose: Pose
+    planes: frozenset[Plane]
+    cameras: tuple[tuple[Camera, bytes], ...]
+
+
+def plan_shots(cameras: Iterable[tuple[Camera, bytes]]) -> list[Shot]:
+    """Group cameras (each with its message's header) by what they see; the order is that of the first of each group."""
+    groups: dict[tuple[CameraView, Pose], list[tuple[Camera, bytes]]] = {}
+    for camera, header in cameras:
+        groups.setdefault((camera.view(), camera.previous_pose), []).append((camera, header))
+    return [
+        Shot(view, previous, frozenset().union(*(camera.planes for camera, _header in group)), tuple(group))
+        for (view, previous), group in groups.items()
+    ]
+
+
+def take(shot: Shot, painter: Painter, state: StreetState) -> Iterator[tuple[Camera, bytes, memoryview]]:
+    """Paint a shot and yield each camera, its message's header and its pixels; use them before the next painting."""
+    planes = painter.render(shot.view, shot.previous_pose, state, shot.planes)
+    for camera, header in shot.cameras:
+        yield camera, header + camera.image_header, _pixels(camera, planes)
+
+
+def _pixels(camera: Camera, planes: Planes) -> memoryview:
+    kind, out = camera.kind, camera.pixels
+    if kind is SensorType.RGB:
+        pixels = np.ascontiguousarray(_painted(planes.bgra))
+    elif kind is SensorType.DEPTH:
+        pixels = encode_depth(_painted(planes.depth_m), out)
+    elif kind is SensorType.SEMANTIC_SEGMENTATION:
+        pixels = encode_semantic(_painted(planes.semantic), out)
+    elif kind is SensorType.INSTANCE_SEGMENTATION:
+        pixels = encode_instance(_painted(planes.semantic), _painted(planes.instance), out)
+    else:
+        pixels = encode_flow(_painted(planes.flow_px))
+    return memoryview(pixels)
+
+
+def _painted(plane: _T | None) -> _T:
+    if plane is None:
+        raise ValueError("the painter left out a plane that it was asked for")
+    return plane

@@ -1,0 +1,207 @@
+"""One episode of the town: its actors, settings, weather and time, from loading to reloading."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from bridge.carla_wire import layouts
+from bridge.carla_wire.snapshot import MAP_CHANGED, EpisodeState, encode_snapshot
+from bridge.town.actors import Actor, HalfExtents, Vehicle, Walker, pose_of
+from bridge.town.blueprints import build_library
+from bridge.town.footprints import Footprint, overlaps, overlaps_any
+from bridge.town.pose import Pose
+from bridge.town.sensors import SENSOR_CLASSES, BadAttribute, GeoReference, Sensor
+from bridge.town.streets import StreetNetwork
+from bridge.town.traffic_lights import TrafficLight, obey, reset_group
+from bridge.town.views import StreetState
+
+SPECTATOR_POSE = Pose(z_m=20.0, pitch_deg=-30.0)
+STOREY_M = 3.0
+"""Bodies further apart in height than this do not stand in each other's way."""
+CLEAR_WALK_M = 0.1
+
+_A = TypeVar("_A", bound=Actor)
+
+
+class SpawnRefused(Exception):
+    """An actor cannot be spawned; the message is CARLA's where CARLA has one."""
+
+
+class Episode:
+    """Everything that begins anew when a client loads or reloads the world.
+
+    Actor ids count from 1 and are never used twice in an episode, so the same calls give the same ids.
+    """
+
+    def __init__(
+        self, episode_id: int, network: StreetNetwork, half_extents_m: HalfExtents, first_frame: int = 0
+    ) -> None:
+        self.episode_id = episode_id
+        self.network = network
+        self.half_extents_m = half_extents_m
+        self.frame = first_frame
+        self.elapsed_s = 0.0
+        self.settings = layouts.EpisodeSettings()
+        self.weather = layouts.WeatherParameters()
+        self.geo_reference = GeoReference.of_opendrive(network.opendrive)
+        self.library = {definition.id: definition for definition in build_library()}
+        self.actors: dict[int, Actor] = {}
+        self._last_id = 0
+        self._is_fresh = True
+        self.spectator = self._add(Actor(self._new_id(), layouts.ActorDescription(0, "spectator"), SPECTATOR_POSE))
+        self._add_traffic_lights()
+
+    # ---- actors
+
+    def of_kind(self, kind: type[_A]) -> Iterator[_A]:
+        """Yield the actors of a kind in the order of their ids."""
+        return (actor for actor in self.actors.values() if isinstance(actor, kind))
+
+    def spawn(
+        self,
+        description: layouts.ActorDescription,
+        transform: layouts.Transform,
+        parent: Actor | None = None,
+        stream_id: int = 0,
+    ) -> Actor:
+        """Create an actor at a transform (relative to `parent` if there is one); raises SpawnRefused."""
+        definition = self.library.get(description.id)
+        if definition is None:
+            raise SpawnRefused(f"The town has no blueprint '{description.id}'")
+        actor = self._create(self._last_id + 1, description, pose_of(transform), stream_id)
+        if parent is not None:
+            actor.parent = parent
+            actor.move_to(actor.pose)
+        elif self._is_blocked(actor):
+            raise SpawnRefused("Spawn failed because of collision at spawn position")
+        self._new_id()
+        return self._add(actor)
+
+    def destroy(self, actor_id: int) -> Actor | None:
+        """Remove an actor and return it; what was attached to it stays where it is. None if there is none."""
+        actor = self.actors.get(actor_id)
+        if actor is None or actor is self.spectator or isinstance(actor, TrafficLight):
+            return None
+        del self.actors[actor_id]
+        for other in self.actors.values():
+            if other.parent is actor:
+                other.parent = None
+        return actor
+
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _add(self, actor: _A) -> _A:
+        self.actors[actor.actor_id] = actor
+        return actor
+
+    def _create(self, actor_id: int, description: layouts.ActorDescription, pose: Pose, stream_id: int) -> Actor:
+        blueprint_id = description.id
+        if blueprint_id.startswith("vehicle."):
+            vehicle = Vehicle(actor_id, description, pose, half_extents_m=self.half_extents_m(blueprint_id))
+            vehicle.speed_limit_kmh = self.network.speed_limit_kmh
+            return vehicle
+        if blueprint_id.startswith("walker."):
+            return Walker(actor_id, description, pose, half_extents_m=self.half_extents_m(blueprint_id))
+        sensor_class = SENSOR_CLASSES.get(blueprint_id)
+        if sensor_class is None:
+            return Actor(actor_id, description, pose)
+        try:
+            return sensor_class(actor_id, description, pose, stream_id=stream_id)
+        except BadAttribute as error:
+            raise SpawnRefused(f"The attribute {error}") from error
+
+    def _is_blocked(self, actor: Actor) -> bool:
+        """Tell whether something solid stands where a vehicle or walker is to be spawned."""
+        if not isinstance(actor, Vehicle | Walker):
+            return False
+        place = footprint(actor)
+        for other in self.actors.values():
+            if (
+                isinstance(other, Vehicle | Walker)
+                and abs(other.pose.z_m - actor.pose.z_m) < STOREY_M
+                and overlaps(place, footprint(other))
+            ):
+                return True
+        return actor.pose.z_m < STOREY_M and overlaps_any(place, self.network.static_boxes)
+
+    # ---- traffic lights
+
+    def _add_traffic_lights(self) -> None:
+        crossings: dict[int, int] = {}
+        poles: dict[int, int] = {}
+        for site in self.network.traffic_lights:
+            group = crossings.setdefault(site.road_id, len(crossings))
+            pole = poles.get(group, 0)
+            poles[group] = pole + 1
+            light = TrafficLight(
+                self._new_id(),
+                layouts.ActorDescription(0, "traffic.traffic_light"),
+                site.pose,
+                sign_id=site.sign_id,
+                stop_pose=site.stop_pose,
+                group=group,
+                pole_index=pole,
+            )
+            self._add(light)
+        self.lights = tuple(self.of_kind(TrafficLight))
+        self.restart_lights()
+
+    def restart_lights(self) -> None:
+        """Put every light at the beginning of its cycle."""
+        reset_group(self.lights)
+
+    def group_of(self, light: TrafficLight) -> list[TrafficLight]:
+        """Return the lights that change together with one, itself included."""
+        return [other for other in self.lights if other.group == light.group]
+
+    # ---- time
+
+    def step(self, dt_s: float) -> None:
+        """Let `dt_s` simulation seconds pass: physics, then the frame counter, then what follows from the motion."""
+        movers = [actor for actor in self.actors.values() if isinstance(actor, Vehicle | Walker)]
+        for actor in self.actors.values():
+            actor.begin_tick()
+        if movers:
+            x_m = np.array([actor.pose.x_m for actor in movers])
+            y_m = np.array([actor.pose.y_m for actor in movers])
+            heights = self.network.ground_height_m(x_m, y_m).tolist()
+            for actor, ground_m in zip(movers, heights, strict=True):
+                actor.advance(dt_s, ground_m)
+        for actor in self.actors.values():
+            actor.follow_parent()
+        self.frame += 1
+        self.elapsed_s += dt_s
+        for light in self.lights:
+            light.advance(dt_s)
+        obey((actor for actor in movers if isinstance(actor, Vehicle)), self.lights)
+        for actor in self.actors.values():
+            actor.end_tick()
+
+    def street_state(self) -> StreetState:
+        """Return all that the engine draws beside the static street."""
+        bodies = tuple(actor.body() for actor in self.actors.values() if isinstance(actor, Vehicle | Walker))
+        return StreetState(bodies, tuple(light.head() for light in self.lights))
+
+    def snapshot(self, dt_s: float) -> bytes:
+        """Return this frame's snapshot message; the first of an episode says that the map has changed."""
+        state = MAP_CHANGED if self._is_fresh else 0
+        self._is_fresh = False
+        head = EpisodeState(self.episode_id, time.perf_counter(), dt_s, state)
+        return encode_snapshot(self.frame, self.elapsed_s, head, (actor.state() for actor in self.actors.values()))
+
+    def sensors(self) -> Iterator[Sensor]:
+        """Yield the actors that have a stream."""
+        return self.of_kind(Sensor)
+
+
+def footprint(actor: Vehicle | Walker) -> Footprint:
+    """Return the ground that a body covers."""
+    half_x, half_y, _half_z = actor.half_extents_m
+    return Footprint(actor.pose.x_m, actor.pose.y_m, half_x, half_y, math.radians(actor.pose.yaw_deg))

@@ -1,0 +1,45 @@
+"""Oriented rectangles on the ground: which bodies stand in each other's way."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Footprint(NamedTuple):
+    """A rectangle on the ground: middle and half sizes in metres, yaw in radians, CARLA's axes."""
+
+    x_m: float
+    y_m: float
+    half_x_m: float
+    half_y_m: float
+    yaw_rad: float
+
+
+def overlaps(a: Footprint, b: Footprint) -> bool:
+    """Tell whether two rectangles share any ground (separating axes)."""
+    dx, dy = b.x_m - a.x_m, b.y_m - a.y_m
+    if math.hypot(dx, dy) > math.hypot(a.half_x_m, a.half_y_m) + math.hypot(b.half_x_m, b.half_y_m):
+        return False
+    for yaw in (a.yaw_rad, a.yaw_rad + math.pi / 2.0, b.yaw_rad, b.yaw_rad + math.pi / 2.0):
+        gap = abs(dx * math.cos(yaw) + dy * math.sin(yaw)) - _reach(a, yaw) - _reach(b, yaw)
+        if gap > 0.0:
+            return False
+    return True
+
+
+def _reach(box: Footprint, yaw_rad: float) -> float:
+    turn = yaw_rad - box.yaw_rad
+    return box.half_x_m * abs(math.cos(turn)) + box.half_y_m * abs(math.sin(turn))
+
+
+def overlaps_any(box: Footprint, static_boxes: NDArray[np.float64]) -> bool:
+    """Tell whether a rectangle touches one of `static_boxes` (N, 5): x, y, half x, half y in metres, yaw in radians."""
+    if not len(static_boxes):
+        return False
+    reach = math.hypot(box.half_x_m, box.half_y_m) + np.hypot(static_boxes[:, 2], static_boxes[:, 3])
+    near = np.hypot(static_boxes[:, 0] - box.x_m, static_boxes[:, 1] - box.y_m) <= reach
+    return any(overlaps(box, Footprint(*row)) for row in static_boxes[near].tolist())

@@ -1,0 +1,152 @@
+"""The town as a server: sockets, threads, and the life of the process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from bridge.protocol.errors import SimulatorError
+from bridge.town.actors import HalfExtents, default_half_extents_m
+from bridge.town.clock import FREE_RUNNING_HZ, Clock
+from bridge.town.rpc import RpcServer
+from bridge.town.simulation import Simulation
+from bridge.town.streams import StreamHub
+from bridge.town.streets import StreetNetwork, build_street_network
+from bridge.town.views import Painter
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 2000
+SWITCH_INTERVAL_S = 5e-4
+"""How soon Python lets another thread go on; with its default of 5 ms a tick's handshake would wait for it."""
+
+
+class TownServer:
+    """A CARLA server made of a town; it must run in another process than its clients.
+
+    Several calls of the wheel wait for the server without releasing Python's lock: in the same process they would wait
+    for ever. `port` 0 takes a free one; the streams get the next port, or any free one. Raises SimulatorError if the
+    port is taken.
+    """
+
+    def __init__(
+        self,
+        host: str = LOOPBACK,
+        port: int = DEFAULT_PORT,
+        seed: int = 0,
+        painter: Painter | None = None,
+        *,
+        network: StreetNetwork | None = None,
+        free_running_hz: float = FREE_RUNNING_HZ,
+    ) -> None:
+        self.host = host
+        with contextlib.ExitStack() as undo:
+            rpc_listener = _listen(host, port)
+            undo.callback(rpc_listener.close)
+            self.port: int = rpc_listener.getsockname()[1]
+            stream_listener = _listen_near(host, self.port + 1)
+            undo.callback(stream_listener.close)
+            self.stream_port: int = stream_listener.getsockname()[1]
+            network = network or build_street_network(seed)
+            if painter is None:
+                painter = _default_painter(network, seed)
+            undo.pop_all()
+        self.simulation = Simulation(network, painter, _half_extents_of(painter))
+        self._hub = StreamHub(stream_listener, self.simulation.first_message)
+        self.simulation.hub = self._hub
+        self.simulation.stream_port = self.stream_port
+        self._clock = Clock(self.simulation, free_running_hz)
+        self._rpc = RpcServer(rpc_listener, self.simulation, self._clock)
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to tick and to serve."""
+        self._hub.start()
+        self._clock.start()
+        self._rpc.start()
+
+    def stop(self) -> None:
+        """Close every connection and end every thread; harmless if it was done before."""
+        if self._stopped.is_set():
+            return
+        self._rpc.stop()
+        self._clock.stop()
+        self._hub.stop()
+        self._stopped.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until somebody stops the server; True when it is stopped."""
+        return self._stopped.wait(timeout_s)
+
+
+def run_town(
+    host: str = LOOPBACK, port: int = DEFAULT_PORT, seed: int = 0, ready: Callable[[int], None] | None = None
+) -> int:
+    """Serve a town until SIGINT or SIGTERM and return 0; `ready` is called with the port once clients may connect.
+
+    Raises SimulatorError if the port is taken. Call it from the main thread.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    wanted = threading.Event()
+    with _signals_set(wanted):
+        server = TownServer(host, port, seed)
+        server.start()
+        try:
+            print(f"town is listening on {host}:{server.port}", flush=True)
+            if ready is not None:
+                ready(server.port)
+            wanted.wait()
+        finally:
+            server.stop()
+    return 0
+
+
+@contextlib.contextmanager
+def _signals_set(event: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set an event instead of ending the process."""
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=64)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SimulatorError(
+                f"Port {port} on {host} is in use", "Stop what listens there, or choose another with --port"
+            ) from error
+        raise SimulatorError(
+            f"The town cannot listen on {host}:{port}: {error.strerror}", "Choose an address of this machine"
+        ) from error
+
+
+def _listen_near(host: str, port: int) -> socket.socket:
+    """Listen on a port, or on any free one if it is taken: clients learn the port from their tokens."""
+    try:
+        return socket.create_server((host, port), backlog=64)
+    except (OSError, OverflowError):
+        return _listen(host, 0)
+
+
+def _default_painter(network: StreetNetwork, seed: int) -> Painter:
+    """Return the town's own engine; imported here because it compiles and builds for a while."""
+    from bridge.town.engine.painter import TownPainter
+
+    return TownPainter(network, seed=seed)
+
+
+def _half_extents_of(painter: Painter) -> HalfExtents:
+    """Return the sizes of bodies as the engine draws them, if it says."""
+    return getattr(painter, "body_half_extents_m", default_half_extents_m)

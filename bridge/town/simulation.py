@@ -1,0 +1,156 @@
+"""The town at work: the current episode, its ticks, and what each of them sends to the listening clients."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.carla_wire import layouts
+from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken
+from bridge.town.actors import Actor, HalfExtents
+from bridge.town.cameras import Shot, plan_shots, take
+from bridge.town.episode import Episode
+from bridge.town.sensors import SENSOR_CLASSES, Camera, GnssSensor, ImuSensor, Sensor
+from bridge.town.streams import StreamHub
+from bridge.town.streets import StreetNetwork
+from bridge.town.views import Painter, StreetState
+
+logger = logging.getLogger(__name__)
+
+SNAPSHOT_BACKLOG = 16
+"""Snapshots are small: in asynchronous mode a slow client may have so many waiting before it misses one."""
+
+
+@dataclass(frozen=True)
+class NavigationFile:
+    """The pedestrians' navigation mesh; clients keep files for ever by their name, so the name holds a digest."""
+
+    name: str
+    data: bytes
+
+
+class Simulation:
+    """The state that calls change and ticks advance; hold `lock` for either.
+
+    `hub` and `stream_port` are set by the server before anything else happens.
+    """
+
+    hub: StreamHub
+    stream_port: int
+
+    def __init__(self, network: StreetNetwork, painter: Painter, half_extents_m: HalfExtents) -> None:
+        self.lock = threading.RLock()
+        self.network = network
+        self.painter = painter
+        self.last_snapshot: bytes | None = None
+        self.on_tick: list[Callable[[], None]] = []
+        self.traffic_managers: dict[int, str] = {}
+        self.navigation: NavigationFile | None = None
+        self._half_extents_m = half_extents_m
+        self._last_stream_id = SNAPSHOT_STREAM_ID
+        self.episode = Episode(1, network, half_extents_m)
+
+    def first_message(self, stream_id: int) -> bytes | None:
+        """Return what a new subscriber of a stream gets at once: of the snapshots, the last one."""
+        return self.last_snapshot if stream_id == SNAPSHOT_STREAM_ID else None
+
+    def token(self, stream_id: int) -> bytes:
+        """Return the token by which clients find a stream."""
+        return StreamToken(stream_id, self.stream_port).pack()
+
+    # ---- changes; hold the lock
+
+    def load(self, *, reset_settings: bool) -> None:
+        """Begin a new episode; frames go on counting, so that clients which look on do not take it for the past."""
+        old = self.episode
+        for sensor in old.sensors():
+            self.hub.retire(sensor.stream_id)
+        self.episode = Episode(old.episode_id + 1, self.network, self._half_extents_m, old.frame)
+        if not reset_settings:
+            self.episode.settings = old.settings
+        self.last_snapshot = None
+
+    def apply_settings(self, settings: layouts.EpisodeSettings) -> None:
+        """Change the world's settings; synchronous mode begins with the lights at the beginning of their cycle.
+
+        Asynchronous ticks follow the clock on the wall; without the restart no two synchronous runs were alike.
+        """
+        if settings.synchronous_mode and not self.episode.settings.synchronous_mode:
+            self.episode.restart_lights()
+        self.episode.settings = settings
+
+    def spawn(
+        self, description: layouts.ActorDescription, transform: layouts.Transform, parent: Actor | None = None
+    ) -> Actor:
+        """Create an actor, with a stream if it is a sensor; raises SpawnRefused."""
+        has_stream = description.id in SENSOR_CLASSES
+        stream_id = self._last_stream_id + 1 if has_stream else 0
+        actor = self.episode.spawn(description, transform, parent, stream_id)
+        if has_stream:
+            self._last_stream_id = stream_id
+            actor.stream_token = self.token(stream_id)
+            self.hub.open(stream_id)
+        return actor
+
+    def destroy(self, actor_id: int) -> bool:
+        """Remove an actor and its stream; False if there is no such actor or it belongs to the town."""
+        actor = self.episode.destroy(actor_id)
+        if isinstance(actor, Sensor):
+            self.hub.retire(actor.stream_id)
+        return actor is not None
+
+    # ---- ticks; called by the clock alone
+
+    def tick(self, dt_s: float, *, with_sensors: bool = True) -> None:
+        """Advance the world by one frame and send it: physics, frame counter, sensors, and the snapshot last."""
+        with self.lock:
+            episode = self.episode
+            is_sync = episode.settings.synchronous_mode
+            episode.step(dt_s)
+            due = self._due_sensors(episode) if with_sensors else []
+            readings = [(sensor.stream_id, *self._read(sensor, episode)) for sensor in due]
+            cameras = [
+                (sensor, sensor.header(sensor.kind, episode.frame, episode.elapsed_s))
+                for sensor in due
+                if isinstance(sensor, Camera)
+            ]
+            shots = plan_shots(cameras)
+            state = episode.street_state() if shots else StreetState()
+            snapshot = episode.snapshot(dt_s)
+        for stream_id, *buffers in readings:
+            if buffers:
+                self.hub.send(stream_id, *buffers, may_drop=not is_sync)
+        for shot in shots:
+            self._shoot(shot, state, may_drop=not is_sync)
+        self.last_snapshot = snapshot
+        self.hub.send(SNAPSHOT_STREAM_ID, snapshot, may_drop=not is_sync, backlog=SNAPSHOT_BACKLOG)
+        for call in self.on_tick:
+            call()
+
+    def _shoot(self, shot: Shot, state: StreetState, *, may_drop: bool) -> None:
+        try:
+            for camera, header, pixels in take(shot, self.painter, state):
+                self.hub.send(camera.stream_id, header, pixels, may_drop=may_drop)
+        except Exception:
+            logger.exception("the engine could not draw a %dx%d view", shot.view.width_px, shot.view.height_px)
+
+    def _due_sensors(self, episode: Episode) -> list[Sensor]:
+        draws = not episode.settings.no_rendering_mode
+        return [
+            sensor
+            for sensor in episode.sensors()
+            if (draws or not isinstance(sensor, Camera))
+            and self.hub.has_subscribers(sensor.stream_id)
+            and sensor.is_due(episode.elapsed_s)
+        ]
+
+    def _read(self, sensor: Sensor, episode: Episode) -> tuple[bytes, ...]:
+        if isinstance(sensor, GnssSensor):
+            return sensor.header(SensorType.GNSS, episode.frame, episode.elapsed_s), sensor.measure(
+                episode.geo_reference
+            )
+        if isinstance(sensor, ImuSensor):
+            return sensor.header(SensorType.IMU, episode.frame, episode.elapsed_s), sensor.measure()
+        return ()
