@@ -83,7 +83,9 @@ mkdir -p /keys/secret /keys/public
 trap "kill $town $server" EXIT
 for port in 2000 5790; do
   tries=0
-  until bash -c "</dev/tcp/127.0.0.1/$port" 2>/dev/null; do tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 1; done
+  until bash -c "</dev/tcp/127.0.0.1/$port" 2>/dev/null; do
+    tries=$((tries + 1)); [ $tries -lt 90 ]; kill -0 $town; kill -0 $server; sleep 1
+  done
 done
 /opt/viewer/bin/vidrive drive --carla 127.0.0.1:2000 --server tcp://127.0.0.1:5790 \
   --server-key /keys/public/renderer.key --seconds 5 --headless --record drive.mp4 --json'
