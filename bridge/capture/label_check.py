@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.protocol.errors import LabelError
-from bridge.protocol.labels import class_names
+from bridge.protocol.labels import class_names, label_id
 
 _GROUND: Final = frozenset({"road", "road line", "sidewalk", "ground", "terrain", "parking", "bridge", "rail track"})
 _OWN_BONNET: Final = frozenset({"car", "truck", "bus"})
@@ -30,23 +30,24 @@ def check_label_space(label_map: NDArray[np.uint8], declared: str) -> str:
             f"the semantic camera's pictures hold the tag {int(label_map[0, 0])} and nothing else",
             "Read them raw, without a ColorConverter; a simulator that was built with a foreign engine sends black",
         )
-    name = _commonest(lower_middle, declared)
-    if name in _GROUND:
+    tag = _commonest(lower_middle, declared)
+    if tag in _ids(_GROUND, declared):
         return declared
     for other in ("carla", "carla-0.9.13"):
-        if other != declared and _commonest(lower_middle, other) in _DRIVEN_ON:
+        if other != declared and _commonest(lower_middle, other) in _ids(_DRIVEN_ON, other):
             _log.warning("the simulator's tags are those of label space %s, not %s: using %s", other, declared, other)
             return other
+    name = class_names(declared).get(tag, "unknown")
     _log.warning("the lower middle of the first frame is %s: are these the tags of label space %s?", name, declared)
     return declared
 
 
-def _commonest(label_map: NDArray[np.uint8], space: str) -> str:
-    """Name the commonest class that is not the ego vehicle's own bonnet."""
-    names = class_names(space)
+def _ids(names: frozenset[str], space: str) -> set[int]:
+    return {label_id(space, name) for name in names}
+
+
+def _commonest(label_map: NDArray[np.uint8], space: str) -> int:
+    """Return the commonest tag that is not the ego vehicle's own bonnet."""
     counts = np.bincount(label_map.ravel(), minlength=256)
-    for label in np.argsort(-counts, kind="stable"):
-        name = names.get(int(label), f"the unknown tag {int(label)}")
-        if name not in _OWN_BONNET and counts[label]:
-            return name
-    return "a vehicle"
+    counts[list(_ids(_OWN_BONNET, space))] = 0
+    return int(counts.argmax())

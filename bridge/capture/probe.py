@@ -55,12 +55,14 @@ def probe(host: str, port: int, timeout_s: float, wait_s: float = 0.0) -> Lifeli
 
     Raises SimulatorUnreachable for an address where no CARLA server answers within `timeout_s`.
     """
+    if not 1 <= port <= 65535:
+        raise SimulatorUnreachable(f"{port} is not a port", "Give a port of 1 to 65535 in --carla HOST:PORT")
     give_up_s = time.monotonic() + wait_s
     while True:
         try:
             connection = socket.create_connection((host, port), timeout=timeout_s)
             break
-        except (OSError, OverflowError, UnicodeError) as error:
+        except (OSError, UnicodeError) as error:
             if isinstance(error, ConnectionRefusedError) and time.monotonic() < give_up_s:
                 time.sleep(_RETRY_S)
                 continue
@@ -90,8 +92,6 @@ def check_version(version: str) -> None:
 def _unreachable(host: str, port: int, timeout_s: float, error: Exception) -> SimulatorUnreachable:
     if isinstance(error, socket.gaierror | UnicodeError):
         return SimulatorUnreachable(f"the host {host!r} cannot be found", "Check the name in --carla HOST:PORT")
-    if isinstance(error, OverflowError):
-        return SimulatorUnreachable(f"{port} is not a port", "Give a port of 1 to 65535 in --carla HOST:PORT")
     if isinstance(error, ConnectionRefusedError):
         return SimulatorUnreachable(
             f"nothing listens at {host}:{port}",

@@ -7,12 +7,15 @@ lifeline tells of a lost server at once, and nothing is asked of a server that i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
+import os
 import queue
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -131,6 +134,7 @@ class SyncWorld:
         with _undisturbed():
             if not self._ticker.settle():
                 _log.warning("the simulator at %s is gone: nothing to clean up there", self.address)
+                _abandon(self.client, self.world, *self._actors, *self._before_exit)
             else:
                 for step in (*reversed(self._before_exit), self._destroy_all, self._restore):
                     if self.lost:
@@ -312,6 +316,28 @@ class _Ticker:
                 self._outcome = error
             with contextlib.suppress(OSError):  # nobody waits any more
                 self._bell.send(b".")
+
+
+_abandoned: list[object] = []
+
+
+def _abandon(*library_objects: object) -> None:
+    """Keep the client library's objects of a lost server for ever, and skip their end.
+
+    Their destructors, and the one of a TrafficManager, wait for the dead server and then abort the process, so the
+    process ends without them, and with the status of an error that a person can mend.
+    """
+    if not _abandoned:
+        atexit.register(_leave)
+    _abandoned.extend(library_objects)
+
+
+def _leave() -> None:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(2)
 
 
 def _in_main_thread() -> bool:

@@ -78,7 +78,7 @@ def test_a_lost_renderer_does_not_stop_the_drive_and_a_restarted_one_is_used_aga
         report = loop.run(40)
     assert pairs.frame_ids == list(range(100, 140)), "the drive went on"
     without = [pair for pair in pairs.all if pair.rendered is None]
-    assert [pair.sensor.frame_id for pair in without][0] == 110
+    assert next(pair.sensor.frame_id for pair in without) == 110
     assert all(pair.notice == "no inference server answers at fake" for pair in without)
     assert pairs.rendered_ids[-1] == 139
     assert 1 <= len(without) == report.dropped <= 12
