@@ -137,10 +137,10 @@ class _Places:
         y = (np.arange(height_px) + 0.5 - height_px / 2) / focal_px
         d, t = previous_from_camera[:3, :3] - np.eye(3), previous_from_camera[:3, 3]
 
-        def row(values: NDArray[np.float64]) -> Tensor:
+        def row(values: NDArray) -> Tensor:
             return torch.from_numpy(values.astype(np.float32)).to(inverse_HW.device)[None, :]
 
-        def column(values: NDArray[np.float64]) -> Tensor:
+        def column(values: NDArray) -> Tensor:
             return torch.from_numpy(values.astype(np.float32)).to(inverse_HW.device)[:, None]
 
         z_HW = (row(1.0 + d[2, 2] + d[2, 0] * x) + column(d[2, 1] * y)).add_(inverse_HW, alpha=float(t[2]))
@@ -178,7 +178,7 @@ class _Places:
         return expected_owner_HW
 
     def _place(self, pixels: Tensor, step_34N: Tensor, focal_px: float) -> None:
-        """Overwrite the places of some pixels by their own previous_from_camera, given as its difference to identity."""
+        """Overwrite the places of some pixels by their own previous_from_camera minus identity."""
         height_px, width_px = self.inverse_HW.shape
         x = ((pixels % width_px).to(torch.float32) + (0.5 - width_px / 2)) / focal_px
         y = ((pixels // width_px).to(torch.float32) + (0.5 - height_px / 2)) / focal_px

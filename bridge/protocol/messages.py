@@ -6,7 +6,7 @@ A conversation: Hello -> Welcome (with the model card) or Refusal; then Render -
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,8 @@ PROTOCOL_VERSION = 1
 PlaneName = Literal["labels", "instances", "depth_m", "flow_px", "rgb", "occlusion_mask"]
 PlaneType = Literal["u8", "u16", "f16", "f32"]
 Codec = Literal["raw", "lz4", "jpeg"]
+Rows3x4: TypeAlias = Annotated[tuple[float, ...], msgspec.Meta(min_length=12, max_length=12)]
+SidePx: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +47,7 @@ class BodyMotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A movable actor's pose: instance id and the upper 3x4 of world_from_body, row-major, metres."""
 
     instance_id: int
-    world_from_body: tuple[float, ...]
+    world_from_body: Rows3x4
 
 
 class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +57,7 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     focal_px: float
-    world_from_camera: tuple[float, ...]
+    world_from_camera: Rows3x4
     bodies: tuple[BodyMotion, ...] = ()
 
 
@@ -80,8 +82,8 @@ class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     sequence: int
     frame_id: int
-    width_px: int
-    height_px: int
+    width_px: SidePx
+    height_px: SidePx
     planes: tuple[PlaneHeader, ...]
     motion: Motion | None = None
 

@@ -63,8 +63,12 @@ def encode(message: Message, arrays: Sequence[NDArray] = ()) -> list[Buffer]:
     headers = message.planes if isinstance(message, Render | Rendered) else ()
     if len(headers) != len(arrays):
         raise ValueError(f"{len(headers)} plane headers for {len(arrays)} arrays")
-    head = MAGIC + bytes([PROTOCOL_VERSION]) + _encoder.encode(message)
-    return [head, *(_encode_plane(header, array) for header, array in zip(headers, arrays, strict=True))]
+    return [encode_header(message), *(_encode_plane(h, array) for h, array in zip(headers, arrays, strict=True))]
+
+
+def encode_header(message: Message) -> bytes:
+    """Return the first byte frame of a message; its planes are not touched."""
+    return MAGIC + bytes([PROTOCOL_VERSION]) + _encoder.encode(message)
 
 
 def decode(frames: Sequence[Buffer]) -> tuple[Message, dict[PlaneName, NDArray]]:
@@ -74,12 +78,17 @@ def decode(frames: Sequence[Buffer]) -> tuple[Message, dict[PlaneName, NDArray]]
     WireError for anything else that does not fit.
     """
     message = decode_header(frames)
+    return message, decode_planes(message, frames)
+
+
+def decode_planes(message: Message, frames: Sequence[Buffer]) -> dict[PlaneName, NDArray]:
+    """Return the planes of a message whose header was decoded before; the second half of `decode`."""
     headers = message.planes if isinstance(message, Render | Rendered) else ()
     if len(headers) != len(frames) - 1:
         raise WireError(f"a message announces {len(headers)} planes and carries {len(frames) - 1}", "Send both alike")
     if len({header.name for header in headers}) != len(headers):
         raise WireError("a message carries a plane twice", "Send each plane once")
-    return message, {h.name: _decode_plane(h, frame) for h, frame in zip(headers, frames[1:], strict=True)}
+    return {h.name: _decode_plane(h, frame) for h, frame in zip(headers, frames[1:], strict=True)}
 
 
 def decode_header(frames: Sequence[Buffer]) -> Message:

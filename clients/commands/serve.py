@@ -1,0 +1,48 @@
+"""`vidrive serve`: the inference server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bridge.protocol.sockets import DEFAULT_ENDPOINT
+
+DESCRIPTION = "Serve a model to render clients over ZeroMQ. Ctrl-C ends it."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `vidrive serve`."""
+    parser.add_argument(
+        "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--listen",
+        default=DEFAULT_ENDPOINT,
+        metavar="ENDPOINT",
+        help="tcp://HOST:PORT (port * takes a free one) or ipc://PATH (default: %(default)s)",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
+    parser.add_argument(
+        "--curve-secret",
+        type=Path,
+        metavar="FILE",
+        help="CURVE secret key file; needed where other machines can connect, who then need its public key",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until stopped; prints `ready ENDPOINT` on stdout once clients can connect."""
+    from renderer.backends.host import prepare_process
+
+    prepare_process()  # before torch is imported, below
+
+    from renderer.server import run_server
+
+    run_server(
+        args.model,
+        args.listen,
+        args.device,
+        ready=lambda endpoint: print(f"ready {endpoint}", flush=True),
+        secret_key=args.curve_secret,
+    )
+    return 0

@@ -1,0 +1,118 @@
+"""What a model is given for one frame: checked planes as tensors on its device.
+
+Labels stay 8-bit class ids until they are on the device; one-hots and embeddings are made there by the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bridge.protocol.errors import LabelError, RenderRefused
+from bridge.protocol.labels import check_labels
+from bridge.protocol.messages import ModelCard, Motion, PlaneName, Render
+from renderer.temporal import EngineMotion
+
+MAX_PIXELS = 4096 * 2304
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One frame on the model's device, batch 1.
+
+    labels_BHW uint8 ids of the model's label space · depth_B1HW float32 metres · instances_B1HW int32, 0 = nothing
+    that moves · motion of camera and bodies. Without depth and motion a model starts from the labels alone.
+    """
+
+    labels_BHW: Tensor
+    depth_B1HW: Tensor | None = None
+    instances_B1HW: Tensor | None = None
+    motion: EngineMotion | None = None
+
+
+def check_request(card: ModelCard, request: Render) -> None:
+    """Raise RenderRefused if a request's header does not fit the model: size, planes, motion."""
+    size_hw, multiple = (request.height_px, request.width_px), card.size_multiple_px
+    if size_hw[0] % multiple or size_hw[1] % multiple:
+        raise RenderRefused(
+            "bad-size",
+            f"model {card.name} needs sides that are multiples of {multiple} px, not {size_hw[1]}x{size_hw[0]}",
+            "Choose another size",
+        )
+    if size_hw[0] * size_hw[1] > MAX_PIXELS:
+        raise RenderRefused("bad-size", f"a frame of {size_hw[1]}x{size_hw[0]} is too large", "Choose a smaller size")
+    sent = {header.name: header for header in request.planes}
+    if missing := [name for name in card.planes if name not in sent]:
+        raise RenderRefused(
+            "missing-plane", f"model {card.name} needs the planes {', '.join(missing)} too", "Send what its card lists"
+        )
+    if foreign := [name for name in sent if name not in card.planes]:
+        raise RenderRefused(
+            "foreign-plane", f"model {card.name} has no use for {', '.join(foreign)}", "Send what its card lists"
+        )
+    for header in request.planes:
+        if header.shape[:2] != size_hw or len(header.shape) != (3 if header.name in ("rgb", "flow_px") else 2):
+            raise RenderRefused(
+                "bad-plane",
+                f"plane {header.name} has shape {header.shape} in a frame of (height, width) {size_hw}",
+                "Send planes of the frame's size",
+            )
+    if "depth_m" in card.planes and request.motion is None:
+        raise RenderRefused("missing-motion", f"model {card.name} needs the camera's motion too", "Send poses")
+
+
+def model_input(
+    card: ModelCard, planes: Mapping[PlaneName, NDArray], motion: Motion | None, device: torch.device
+) -> ModelInput:
+    """Return checked tensors of one frame; raises RenderRefused for values that no model can use.
+
+    `labels` (H,W) u8, `instances` (H,W) u16 or u8, `depth_m` (H,W) f32 or f16.
+    """
+    labels = planes["labels"]
+    if labels.dtype != np.uint8:
+        raise RenderRefused("bad-plane", f"the label map is {labels.dtype}", "Send 8-bit class ids")
+    try:
+        check_labels(labels, card.label_space)
+    except LabelError as error:
+        raise RenderRefused("bad-labels", error.what, error.hint) from None
+    depth, instances = planes.get("depth_m"), planes.get("instances")
+    if depth is not None and (depth.dtype.kind != "f" or not np.isfinite(depth).all()):
+        raise RenderRefused("bad-plane", "the depth plane holds what is not a finite number", "Send depth in metres")
+    if instances is not None and instances.dtype.kind != "u":
+        raise RenderRefused("bad-plane", f"the instance map is {instances.dtype}", "Send 16-bit ids")
+    return ModelInput(
+        labels_BHW=_tensor(labels, np.uint8, device)[None],
+        depth_B1HW=None if depth is None else _tensor(depth, np.float32, device)[None, None],
+        instances_B1HW=None if instances is None else _tensor(instances, np.int32, device)[None, None],
+        motion=None if motion is None else engine_motion(motion),
+    )
+
+
+def engine_motion(motion: Motion) -> EngineMotion:
+    """Return the poses of a request as matrices; raises RenderRefused for poses that cannot be inverted."""
+    result = EngineMotion(
+        focal_px=motion.focal_px,
+        world_from_camera=_matrix(motion.world_from_camera),
+        bodies={body.instance_id: _matrix(body.world_from_body) for body in motion.bodies},
+    )
+    if not (np.isfinite(motion.focal_px) and motion.focal_px > 0):
+        raise RenderRefused("bad-motion", f"a focal length of {motion.focal_px} px", "Send the camera's own")
+    return result
+
+
+def _matrix(rows: tuple[float, ...]) -> NDArray[np.float64]:
+    matrix = np.eye(4)
+    matrix[:3] = np.reshape(rows, (3, 4))
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        raise RenderRefused("bad-motion", "a pose that is not a rigid motion", "Send 3x4 rows of world_from_camera")
+    return matrix
+
+
+def _tensor(array: NDArray, dtype: type[np.generic], device: torch.device) -> Tensor:
+    """Copy a (read-only, borrowed) plane into a tensor of our own."""
+    return torch.from_numpy(np.array(array, dtype=dtype, order="C")).to(device)

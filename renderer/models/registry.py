@@ -1,0 +1,104 @@
+"""Models by name: a preset of configs/models, or a weights file of a known family."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from bridge.protocol.errors import WeightsError
+from bridge.protocol.messages import ModelCard, PlaneName
+from configs import load_preset, preset_names
+from renderer import weights_catalogue
+from renderer.backends.runner import make_runner, open_device
+from renderer.models.base import Model
+from renderer.models.live import load_live
+from renderer.models.reprojecting import ReprojectingModel
+
+log: Final = logging.getLogger("renderer")
+DEFAULT_MODEL: Final = "street-photo"
+
+
+class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of configs/models. `restricted` licences, such as non-commercial ones, are named in the log."""
+
+    name: str
+    family: str
+    weights: str
+    licence: str
+    restricted: bool
+    label_space: str
+    planes: tuple[PlaneName, ...]
+    size_multiple_px: int
+    past_frames: int
+
+
+_LOADERS: Final[dict[str, Callable[[Path], nn.Module]]] = {"live": load_live}
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names of the models that presets describe."""
+    return preset_names("models")
+
+
+def find_preset(name: str) -> ModelPreset:
+    """Return a model's preset by name, or that of the default model with other weights by the path of a file.
+
+    Raises WeightsError, with the known names, for anything else.
+    """
+    if name in model_names():
+        return load_preset("models", name, ModelPreset)
+    if name.endswith(weights_catalogue.SUFFIX):
+        default = load_preset("models", DEFAULT_MODEL, ModelPreset)
+        return msgspec.structs.replace(default, name=Path(name).stem, weights=name, licence="unknown")
+    raise WeightsError(
+        f"there is no model {name!r}", f"Use one of {', '.join(model_names())}, or the path of a .safetensors file"
+    )
+
+
+def load_model(name: str = DEFAULT_MODEL, device_name: str = "cpu") -> Model:
+    """Return a model, ready to step; raises WeightsError for unknown, missing or damaged weights and UsageError for a
+    device that is not there."""
+    preset = find_preset(name)
+    path = weights_catalogue.find_weights(preset.weights)
+    weights_card = weights_catalogue.read_card(path)
+    sha256 = weights_catalogue.verify(path, weights_card)
+    device = open_device(device_name)
+    runner = make_runner(_load_network(preset.family, path), device)
+    licence = weights_card.licence or preset.licence
+    if preset.restricted:
+        log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
+    return ReprojectingModel(_card(preset, sha256, licence, device, runner.dtype), runner, device)
+
+
+def _load_network(family: str, path: Path) -> nn.Module:
+    if family not in _LOADERS:
+        raise WeightsError(f"there is no family of models {family!r}", f"Known are {', '.join(_LOADERS)}")
+    try:
+        return _LOADERS[family](path)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, msgspec.DecodeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"the weights {path} are damaged or of another family than {family} ({reason})", "Get the file again"
+        ) from None
+
+
+def _card(preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: torch.dtype) -> ModelCard:
+    return ModelCard(
+        name=preset.name,
+        family=preset.family,
+        label_space=preset.label_space,
+        planes=preset.planes,
+        size_multiple_px=preset.size_multiple_px,
+        past_frames=preset.past_frames,
+        weights_sha256=sha256,
+        licence=licence,
+        device=device.type,
+        dtype=str(dtype).removeprefix("torch."),
+    )

@@ -1,0 +1,66 @@
+"""The family "live": a generator whose temporal input is its last picture, reprojected by the engine's own motion."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bridge.protocol.messages import ModelCard
+from renderer.backends.runner import Runner, describe
+from renderer.inputs import ModelInput
+from renderer.models.base import ModelOutput
+from renderer.temporal import TemporalState, remember, warp_previous
+
+
+class ReprojectingModel:
+    """Labels and the warped last picture go in, a picture comes out; see `Model`."""
+
+    def __init__(self, card: ModelCard, runner: Runner, device: torch.device) -> None:
+        self.card = card
+        self.device = device
+        self.summary = describe(device, runner.dtype)
+        self._runner = runner
+
+    @torch.inference_mode()
+    def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
+        """Synthesize one frame; the stages are `warp`, `infer` and `to_uint8`.
+
+        Without a state, or without this frame's depth and motion, nothing of the last picture is used. On CUDA work
+        is queued, and the time to wait for it counts as `to_uint8`.
+        """
+        start_s = time.perf_counter()
+        warped_B3HW, valid_B1HW = _temporal_input(frame, state)
+        warped_s = time.perf_counter()
+        rgb_B3HW = self._runner(frame.labels_BHW, warped_B3HW, valid_B1HW).clamp_(-1.0, 1.0)
+        inferred_s = time.perf_counter()
+        rgb = to_uint8(rgb_B3HW)
+        converted_s = time.perf_counter()
+        after = remember(rgb_B3HW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
+        stages_ms = {
+            "warp": (warped_s - start_s + time.perf_counter() - converted_s) * 1e3,
+            "infer": (inferred_s - warped_s) * 1e3,
+            "to_uint8": (converted_s - inferred_s) * 1e3,
+        }
+        return ModelOutput(rgb, stages_ms), after
+
+
+def _temporal_input(frame: ModelInput, state: TemporalState | None) -> tuple[Tensor, Tensor]:
+    if state is not None and frame.depth_B1HW is not None and frame.motion is not None:
+        return warp_previous(state, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
+    height_px, width_px = frame.labels_BHW.shape[1:]
+    device = frame.labels_BHW.device
+    return torch.zeros(1, 3, height_px, width_px, device=device), torch.zeros(1, 1, height_px, width_px, device=device)
+
+
+def to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
+    """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, rounded to nearest; fastest when channels last."""
+    if rgb_B3HW.device.type != "cpu":
+        scaled_B3HW = (rgb_B3HW * 127.5 + 127.5).round_().to(torch.uint8)
+        return scaled_B3HW[0].permute(1, 2, 0).contiguous().cpu().numpy()
+    rgb_HW3 = rgb_B3HW[0].permute(1, 2, 0).contiguous().numpy()
+    return np.asarray(cv2.convertScaleAbs(rgb_HW3, alpha=127.5, beta=127.5), np.uint8)

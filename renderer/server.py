@@ -1,0 +1,229 @@
+"""The inference server: a ROUTER socket, one thread, one frame at a time through the network.
+
+Clients are never batched together and share nothing but the model, so what one of them is answered does not depend on
+the others. Whatever arrives on the port is answered by a picture, a welcome or a refusal, or it is ignored; nothing of
+it ends the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import zmq
+
+from bridge.protocol import sockets, wire
+from bridge.protocol.errors import RenderRefused, UsageError, WireError
+from bridge.protocol.messages import Bye, Hello, Message, Refusal, Render, Rendered, Welcome
+from renderer.inputs import check_request, model_input
+from renderer.models.base import Model
+from renderer.models.registry import load_model
+from renderer.sessions import IDLE_LIMIT_S, MAX_SESSIONS, Session, Sessions
+
+log: Final = logging.getLogger("renderer")
+_SWEEP_INTERVAL_S: Final = 1.0
+_MAX_COMPLAINTS: Final = 1000
+
+
+class RenderServer:
+    """Serves one model at one endpoint; `serve` blocks, `stop` ends it from any thread. A context manager."""
+
+    def __init__(
+        self,
+        model: Model,
+        endpoint: str = sockets.DEFAULT_ENDPOINT,
+        *,
+        secret_key: Path | None = None,
+        max_sessions: int = MAX_SESSIONS,
+        idle_limit_s: float = IDLE_LIMIT_S,
+    ) -> None:
+        """Listen at `endpoint`: tcp://HOST:PORT (port `*` takes a free one) or ipc://PATH.
+
+        Raises UsageError if that cannot be, and for an endpoint that other machines reach without a CURVE key.
+        """
+        check_listen(endpoint, secret_key)
+        self._model = model
+        self._sessions = Sessions(max_sessions, idle_limit_s)
+        self._complained: set[bytes] = set()
+        self._stopping = False
+        keys = sockets.load_secret_key(secret_key) if secret_key else None
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        sockets.set_server_options(self._socket, keys)
+        self._wake_receive, self._wake_send = socket.socketpair()
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise UsageError(f"cannot listen at {endpoint} ({error})", "Choose another endpoint or port") from None
+        self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    @property
+    def num_sessions(self) -> int:
+        """How many clients have a session."""
+        return len(self._sessions)
+
+    def serve(self) -> None:
+        """Answer until `stop` is called."""
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake_receive, zmq.POLLIN)
+        swept_s = time.monotonic()
+        while not self._stopping:
+            if dict(poller.poll(round(_SWEEP_INTERVAL_S * 1e3))).get(self._socket):
+                self._answer_next()
+            if time.monotonic() - swept_s >= _SWEEP_INTERVAL_S:
+                swept_s = time.monotonic()
+                self._sweep()
+
+    def stop(self) -> None:
+        """Let `serve` return after the request it works on; safe from any thread and from signal handlers."""
+        self._stopping = True
+        self._wake_send.send(b".")
+
+    def close(self) -> None:
+        """Free the sockets."""
+        self._socket.close(linger=0)
+        self._context.term()
+        self._wake_receive.close()
+        self._wake_send.close()
+
+    def __enter__(self) -> RenderServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- one message ---------------------------------------------------------------------------------------------
+
+    def _answer_next(self) -> None:
+        try:
+            routing_id, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return
+        self._answer(routing_id.bytes, [frame.buffer for frame in frames])
+
+    def _answer(self, routing_id: bytes, frames: Sequence[wire.Buffer]) -> None:
+        frame_id = -1
+        try:
+            message = wire.decode_header(frames)
+            frame_id = message.frame_id if isinstance(message, Render) else -1
+            reply = self._reply(routing_id, message, frames)
+        except WireError as error:
+            self._complain(routing_id, error.what)
+            reply = _refusal(type(error).__name__, error.what, error.hint, frame_id)
+        except RenderRefused as error:
+            self._complain(routing_id, error.what)
+            reply = _refusal(error.code, error.what, error.hint, frame_id)
+        except Exception:
+            log.exception("a request failed")
+            reply = _refusal("failed", "the inference server failed at this frame", "Look at its log", frame_id)
+        if reply:
+            self._send(routing_id, reply)
+
+    def _reply(self, routing_id: bytes, message: Message, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
+        if isinstance(message, Hello):
+            return self._welcome(routing_id, message)
+        if isinstance(message, Render):
+            session = self._sessions.get(routing_id)
+            if session is None:
+                raise RenderRefused("no-session", "the server does not know this client", "Say hello first")
+            return self._render(session, message, frames)
+        if isinstance(message, Bye):
+            self._sessions.close(routing_id)
+            return []
+        raise RenderRefused("not-a-request", "a client sent what only a server says", "Send hello, render or bye")
+
+    def _welcome(self, routing_id: bytes, hello: Hello) -> list[wire.Buffer]:
+        card = self._model.card
+        if hello.model not in ("", card.name):
+            raise RenderRefused(
+                "unknown-model",
+                f"this server serves the model {card.name}, not {hello.model}",
+                f"Start one with: vidrive serve --model {hello.model}",
+            )
+        for _ in self._sessions.open(routing_id, hello):
+            log.warning("too many clients: the session of the longest silent one was dropped")
+        log.info("client %s says hello: %d sessions", hello.client[:80], len(self._sessions))
+        return wire.encode(Welcome(server="vidrive", card=card))
+
+    def _render(self, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
+        start_s = time.perf_counter()
+        check_request(self._model.card, request)
+        planes = wire.decode_planes(request, frames)
+        frame = model_input(self._model.card, planes, request.motion, self._model.device)
+        decoded_s = time.perf_counter()
+        output, reset = session.render(self._model, frame, request)
+        rendered_s = time.perf_counter()
+        header = wire.plane_header("rgb", output.rgb, session.hello.picture_codec)
+        stages_ms = {"decode": (decoded_s - start_s) * 1e3, **output.stages_ms}
+        rendered = Rendered(
+            sequence=request.sequence, frame_id=request.frame_id, planes=(header,), stages_ms=stages_ms, reset=reset
+        )
+        reply = wire.encode(rendered, [output.rgb])
+        stages_ms["encode"] = (time.perf_counter() - rendered_s) * 1e3
+        return [wire.encode_header(rendered), *reply[1:]]
+
+    def _send(self, routing_id: bytes, reply: list[wire.Buffer]) -> None:
+        try:
+            self._socket.send_multipart([routing_id, *reply], zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            # EHOSTUNREACH: the client has gone. EAGAIN: it does not read its answers. Either way it is not waiting.
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            if self._sessions.close(routing_id):
+                log.info("a client has gone: %d sessions", len(self._sessions))
+
+    def _sweep(self) -> None:
+        for _ in self._sessions.drop_idle():
+            log.info("dropped an idle session: %d sessions", len(self._sessions))
+
+    def _complain(self, routing_id: bytes, what: str) -> None:
+        """Log what is wrong with a peer once, not at each of its messages."""
+        if routing_id in self._complained:
+            return
+        if len(self._complained) >= _MAX_COMPLAINTS:
+            self._complained.clear()
+        self._complained.add(routing_id)
+        log.warning("refused a client: %s", what)
+
+
+def check_listen(endpoint: str, secret_key: Path | None) -> None:
+    """Raise UsageError for what is no endpoint, or for one that other machines reach without a key."""
+    sockets.check_endpoint(endpoint)
+    if secret_key is None and not sockets.stays_on_host(endpoint):
+        raise UsageError(
+            f"{endpoint} can be reached from other machines, and this server has no key",
+            f"Listen at {sockets.DEFAULT_ENDPOINT}, or give --curve-secret FILE. {sockets.KEY_HINT}",
+        )
+
+
+def run_server(
+    model_name: str,
+    listen: str,
+    device_name: str = "cpu",
+    ready: Callable[[str], None] | None = None,
+    secret_key: Path | None = None,
+) -> None:
+    """Load a model and serve it until an exception such as KeyboardInterrupt ends it.
+
+    `ready` is called with the endpoint, its port filled in, once clients can connect.
+    """
+    check_listen(listen, secret_key)
+    model = load_model(model_name, device_name)
+    with RenderServer(model, listen, secret_key=secret_key) as server:
+        log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
+        if ready is not None:
+            ready(server.endpoint)
+        server.serve()
+
+
+def _refusal(code: str, what: str, hint: str, frame_id: int) -> list[wire.Buffer]:
+    return wire.encode(Refusal(code=code, message=what, hint=hint, frame_id=frame_id))
