@@ -106,6 +106,8 @@ class Recorder:
         self._closed = True
         self._pictures.put(None)
         self._thread.join()
+        if not self.num_frames:
+            self.path.unlink(missing_ok=True)  # a drive that never began leaves no file that does not play
         self._raise_failure()
 
     def _raise_failure(self) -> None:

@@ -82,11 +82,12 @@ def test_nothing_is_lost_when_the_encoder_is_slow(tmp_path: Path) -> None:
     assert video.duration_s == pytest.approx(4 * recorder.QUEUE_LENGTH / 20)
 
 
-def test_a_recording_without_pictures_can_be_closed(tmp_path: Path) -> None:
+def test_a_recording_without_pictures_leaves_no_file(tmp_path: Path) -> None:
     video = Recorder(tmp_path / "drive.mp4", 20.0, 64, 48)
     video.close()
     video.close()
     assert video.num_frames == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:

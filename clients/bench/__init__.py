@@ -1,0 +1,1 @@
+"""What `vidrive bench` measures: one module for each figure."""

@@ -1,0 +1,69 @@
+"""`vidrive demo`: town, renderer and drive at once, each in a process of its own, and nothing left behind."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from clients.commands.drive import add_drive_arguments
+
+DESCRIPTION = (
+    "Drive through the town and watch the street synthesized. Starts the town and a renderer by itself; without a "
+    "display it writes demo.mp4. W A S D or the arrows take the wheel, H shows all keys."
+)
+SESSION: Final = "demo"
+DEFAULT_VIDEO: Final = Path("demo.mp4")
+HEADLESS_S: Final = 20.0
+READY_DEADLINE_S: Final = 180.0  # the first start on a machine compiles the town's loops
+HOST: Final = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `vidrive demo`."""
+    add_drive_arguments(parser)
+    parser.add_argument("--model", metavar="NAME", default="", help="the generator (default: the one that ships)")
+    parser.add_argument("--seed", type=int, default=0, help="which streets, traffic and way (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start everything, drive, stop everything."""
+    from clients.processes import Child
+    from clients.viewer.window import display_missing
+
+    if not args.headless and (missing := display_missing()):
+        args.headless = True
+        args.record = args.record or DEFAULT_VIDEO
+        print(f"{missing}: writing {args.record} instead of opening a window", file=sys.stderr)
+    if args.headless and args.seconds is None:
+        args.seconds = HEADLESS_S
+    print("starting the town and the renderer", file=sys.stderr)
+    started_s = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidrive-")))
+        endpoint = f"ipc://{folder / 'renderer'}"
+        town = stack.enter_context(Child("town", _town_words(args)))
+        renderer = stack.enter_context(Child("renderer", _serve_words(args, endpoint)))
+
+        # Imported while the two start: it takes about as long as they do.
+        from clients.driving import make_plan
+        from clients.report import conduct
+
+        carla_port = int(town.wait_ready(READY_DEADLINE_S)[-1])
+        renderer.wait_ready(READY_DEADLINE_S)
+        print(f"both ready after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
+        plan = make_plan(SESSION, args, carla=(HOST, carla_port), endpoint=endpoint, model=args.model, seed=args.seed)
+        return conduct(plan, as_json=args.json)
+
+
+def _town_words(args: argparse.Namespace) -> list[str]:
+    return ["town", "--host", HOST, "--port", "0", "--seed", str(args.seed)]
+
+
+def _serve_words(args: argparse.Namespace, endpoint: str) -> list[str]:
+    model = ["--model", args.model] if args.model else []
+    return ["serve", "--listen", endpoint, *model]

@@ -1,0 +1,75 @@
+"""`vidrive drive`: drive in a running simulator, through a running inference server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from bridge.protocol.sockets import DEFAULT_ENDPOINT
+
+DESCRIPTION = (
+    "Drive in a CARLA 0.9.14-0.9.16 server or in the town, and watch the street synthesized. W A S D or the arrows "
+    "take the wheel, P gives it back to the autopilot, H shows all keys."
+)
+CARLA_PORT: Final = 2000
+SESSION: Final = "drive"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `vidrive drive`."""
+    parser.add_argument(
+        "--carla", metavar="HOST:PORT", default=f"localhost:{CARLA_PORT}", help="the simulator (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--server", metavar="ENDPOINT", default=DEFAULT_ENDPOINT, help="the inference server (default: %(default)s)"
+    )
+    parser.add_argument("--server-key", metavar="FILE", type=Path, help="the server's public CURVE key, if it has one")
+    add_drive_arguments(parser)
+
+
+def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags that `vidrive demo` has too."""
+    parser.add_argument("--size", metavar="WxH", type=picture_size, help="of each half in pixels (default: the rig's)")
+    parser.add_argument("--seconds", metavar="N", type=seconds, help="how long, in simulation time")
+    parser.add_argument("--headless", action="store_true", help="no window; needs no display")
+    parser.add_argument("--record", metavar="FILE.mp4", type=Path, help="write a video in simulation time")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
+    parser.add_argument("--trace", metavar="FILE", type=Path, help="write a JSON line a frame: ids, times, digests")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Drive until the time is over, the window is closed or something is lost."""
+    from clients.processes import split_endpoint
+    from clients.viewer.window import display_missing
+
+    host, port = split_endpoint(args.carla, CARLA_PORT)
+    if not args.headless and (missing := display_missing()):
+        print(f"{missing}: driving without a window, --record FILE.mp4 writes a video", file=sys.stderr)
+        args.headless = True
+
+    from clients.driving import make_plan
+    from clients.report import conduct
+
+    plan = make_plan(SESSION, args, carla=(host, port), endpoint=args.server, server_key=args.server_key)
+    return conduct(plan, as_json=args.json)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Return width and height of `WxH`."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and 16 <= int(width) <= 8192 and 16 <= int(height) <= 8192):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 512x256")
+    return int(width), int(height)
+
+
+def seconds(text: str) -> float:
+    """Return a positive number of seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number

@@ -1,0 +1,237 @@
+"""A drive from the command line's view: simulator, renderer, loop, and what shows or records it.
+
+The drive runs in a thread of its own, so that the main thread can answer the window and the keyboard whatever the
+simulator and the renderer do; Ctrl-C, SIGTERM and closing the window end it between two frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import msgspec
+
+from bridge.capture.drive import open_drive
+from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
+from bridge.loop import FrameLoop, Sink
+from bridge.prefetch import Street
+from bridge.protocol.frames import EgoControl, FramePair
+from bridge.render_client import RenderClient
+from bridge.trace import Trace
+from clients.recorder import Recorder
+from clients.sinks import DigestTrace, PairRecorder
+from clients.viewer.display import OffscreenDisplay, WindowDisplay
+from clients.viewer.hud import HudState
+
+RENDERER_DEADLINE_S: Final = 10.0
+_log = logging.getLogger("vidrive")
+
+
+@dataclass(frozen=True)
+class DrivePlan:
+    """What is to be driven, where, and what comes of it.
+
+    `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
+    goes as fast as simulator and renderer can.
+    """
+
+    session: SessionPreset
+    rig: RigPreset
+    carla_host: str
+    carla_port: int
+    endpoint: str
+    server_key: Path | None = None
+    model: str = ""
+    seed: int = 0
+    num_ticks: int | None = None
+    windowed: bool = False
+    record: Path | None = None
+    trace: Path | None = None
+
+
+def make_plan(
+    session_name: str,
+    args: argparse.Namespace,
+    *,
+    carla: tuple[str, int],
+    endpoint: str,
+    server_key: Path | None = None,
+    model: str = "",
+    seed: int = 0,
+) -> DrivePlan:
+    """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top."""
+    session = load_session(session_name)
+    if args.headless or args.record is not None:
+        session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
+    rig = load_rig(session.rig)
+    if args.size is not None:
+        rig = msgspec.structs.replace(rig, width_px=args.size[0], height_px=args.size[1])
+    return DrivePlan(
+        session=session,
+        rig=rig,
+        carla_host=carla[0],
+        carla_port=carla[1],
+        endpoint=endpoint,
+        server_key=server_key,
+        model=model,
+        seed=seed,
+        num_ticks=None if args.seconds is None else max(1, round(args.seconds / session.fixed_delta_s)),
+        windowed=not args.headless,
+        record=args.record,
+        trace=args.trace,
+    )
+
+
+class DriveThread:
+    """Runs a plan in a thread; `join` gives its report or raises what ended it."""
+
+    def __init__(self, plan: DrivePlan) -> None:
+        self.plan = plan
+        self.trace = Trace() if plan.trace is None else DigestTrace(plan.trace)
+        self.model = plan.model
+        self.standing = f"connecting to the inference server at {plan.endpoint}"
+        self.window_display = WindowDisplay(self._hud) if plan.windowed else None
+        self._display: Sink = self.window_display or OffscreenDisplay(self._hud)
+        self.recorded_s = 0.0
+        self._loop: FrameLoop | None = None
+        self._control: EgoControl | None = None
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._notice = ""
+        self._thread = threading.Thread(target=self._run, name="drive", daemon=True)
+
+    # -- for the main thread -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to drive."""
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still drives or cleans up."""
+        return self._thread.is_alive()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; return whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to end after the frame it works on."""
+        self._stop.set()
+
+    def wait_for_end(self) -> None:
+        """Wait until everything is closed and cleaned up."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def result(self) -> None:
+        """Raise what ended the drive, once it has ended, if it did not end as planned."""
+        if self._error is not None:
+            raise self._error
+
+    def set_control(self, control: EgoControl | None) -> None:
+        """Drive by this control from the next tick on; None is the autopilot."""
+        self._control = control
+        if self._loop is not None:
+            self._loop.set_control(control)
+
+    def respawn(self) -> None:
+        """Put the ego vehicle elsewhere."""
+        if self._loop is not None:
+            self._loop.respawn()
+
+    # -- in the drive's thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            # Opened first, so that a file that cannot be written is known before anything has begun.
+            recorder = self._open_recorder()
+            with contextlib.nullcontext() if recorder is None else recorder:
+                try:
+                    self._connect(recorder)
+                finally:
+                    self.recorded_s = 0.0 if recorder is None else recorder.duration_s
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
+            self._error = error
+        finally:
+            self.trace.close()
+
+    def _connect(self, recorder: Recorder | None) -> None:
+        plan = self.plan
+        cv2.setNumThreads(1)  # the cores belong to the simulator and the renderer
+        with RenderClient(plan.endpoint, model=plan.model, server_key=plan.server_key) as client:
+            self.model = client.wait_connected(RENDERER_DEADLINE_S).name
+            self.standing = f"connecting to the simulator at {plan.carla_host}:{plan.carla_port}"
+            with open_drive(
+                plan.session, plan.rig, host=plan.carla_host, port=plan.carla_port, seed=plan.seed
+            ) as street:
+                self.standing = "waiting for the first frame"
+                try:
+                    self._drive(street, client, recorder)
+                finally:
+                    if recorder is not None:
+                        recorder.close()  # before the simulator is cleaned up, which can take its time
+
+    def _drive(self, street: Street, client: RenderClient, recorder: Recorder | None) -> None:
+        plan = self.plan
+        loop = FrameLoop(
+            street,
+            client,
+            mode=plan.session.mode,
+            real_time=plan.windowed,
+            display=self._display,
+            sinks=self._sinks(recorder),
+            trace=self.trace,
+        )
+        with loop:
+            self._loop = loop
+            loop.set_control(self._control)
+            loop.run(plan.num_ticks, keep_going=lambda: not self._stop.is_set())
+
+    def _open_recorder(self) -> Recorder | None:
+        plan = self.plan
+        if plan.record is None:
+            return None
+        return Recorder(plan.record, 1.0 / plan.session.fixed_delta_s, 2 * plan.rig.width_px, plan.rig.height_px)
+
+    def _sinks(self, recorder: Recorder | None) -> list[Sink]:
+        sinks: list[Sink] = []
+        if recorder is not None:
+            # Without a window the video takes the display's picture; beside one it has its own, without help and
+            # overlays that somebody looks at just now.
+            display = self._display
+            video = display if isinstance(display, OffscreenDisplay) else OffscreenDisplay(self._hud)
+            composed = (lambda _: video.canvas_bgra) if video is display else video.compose
+            sinks.append(PairRecorder(recorder, self.plan.session.fixed_delta_s, composed))
+        if isinstance(self.trace, DigestTrace):
+            sinks.append(self.trace)
+        return sinks
+
+    def _hud(self, pair: FramePair) -> HudState:
+        rates_hz = self.trace.recent_rates_hz()
+        return HudState(
+            simulator_hz=rates_hz["simulator"],
+            neural_hz=rates_hz["neural"],
+            display_hz=rates_hz["display"],
+            control_hz=rates_hz["control"],
+            frame_age_ms=pair.age_ms,
+            num_dropped=self.trace.dropped,
+            num_resets=self.trace.resets,
+            model=self.model,
+            notice=self._told(pair),
+        )
+
+    def _told(self, pair: FramePair) -> str:
+        """The notice on the picture; also logged, once when it comes and once when it goes."""
+        notice = "" if pair.rendered is not None else f"{pair.notice or 'no renderer'}: showing the original"
+        if notice != self._notice:
+            _log.info("%s", notice or "synthesized again")
+            self._notice = notice
+        return notice

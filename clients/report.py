@@ -1,0 +1,86 @@
+"""A drive from its start to its last line: progress while it runs, then what it amounted to."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Final
+
+from bridge.protocol.errors import VidriveError
+from clients.driving import DrivePlan, DriveThread
+
+PROGRESS_S: Final = 5.0
+WAIT_S: Final = 0.1
+JSON_FIELDS: Final = (
+    "ticks", "rendered", "shown", "dropped", "resets", "rates_hz", "frame_age_ms", "stages_ms", "model", "exit",
+)  # fmt: skip
+
+
+def conduct(plan: DrivePlan, *, as_json: bool) -> int:
+    """Drive a plan to its end, print its report, and return the exit code; raises what ended it before."""
+    drive = DriveThread(plan)
+    reason = "interrupted"
+    drive.start()
+    try:
+        closed = _watch(drive)
+        drive.result()
+        reason = "closed" if closed else "done"
+    except VidriveError as error:
+        reason = error.what
+        raise
+    finally:
+        drive.stop()
+        drive.wait_for_end()
+        _print_report(drive, reason, as_json=as_json)
+    return 0
+
+
+def _watch(drive: DriveThread) -> bool:
+    """Stay with a drive until it has ended; return whether a person closed its window before."""
+    if drive.window_display is not None:
+        from clients.viewer.cockpit import Cockpit
+
+        return Cockpit(drive, drive.window_display).run()
+    next_s = time.monotonic() + PROGRESS_S
+    while not drive.wait(WAIT_S):
+        if time.monotonic() >= next_s:
+            next_s += PROGRESS_S
+            print(_progress(drive), file=sys.stderr)
+    return False
+
+
+def _progress(drive: DriveThread) -> str:
+    trace, plan = drive.trace, drive.plan
+    if not trace.ticks:
+        return drive.standing
+    driven_s = trace.ticks * plan.session.fixed_delta_s
+    rate_hz = trace.recent_rates_hz()["simulator"]
+    if plan.num_ticks is None:
+        return f"{driven_s:.0f} s driven, {rate_hz:.1f} frames a second"
+    left_s = f", {(plan.num_ticks - trace.ticks) / rate_hz:.0f} s left" if rate_hz else ""
+    return (
+        f"{driven_s:.0f} of {plan.num_ticks * plan.session.fixed_delta_s:.0f} s driven, {rate_hz:.1f} frames/s{left_s}"
+    )
+
+
+def _print_report(drive: DriveThread, reason: str, *, as_json: bool) -> None:
+    fields: dict[str, Any] = {**drive.trace.report().as_dict(), "model": drive.model, "exit": reason}
+    if fields["ticks"]:
+        print("\n".join(_sentences(drive, fields)), file=sys.stderr)
+    if as_json:
+        print(json.dumps({name: fields[name] for name in JSON_FIELDS}), flush=True)
+
+
+def _sentences(drive: DriveThread, fields: dict[str, Any]) -> list[str]:
+    """What a person wants to know, a line each."""
+    rates_hz, age_ms = fields["rates_hz"], fields["frame_age_ms"]
+    lines = [
+        f"{fields['ticks']} ticks, {fields['rendered']} synthesized, {fields['shown']} shown, "
+        f"{fields['dropped']} dropped, {fields['resets']} resets",
+        f"simulator {rates_hz['simulator']:.1f} Hz, neural {rates_hz['neural']:.1f} Hz, "
+        f"frame age {age_ms['p50']:.0f} ms (p95 {age_ms['p95']:.0f} ms)",
+    ]
+    if drive.plan.record is not None and drive.recorded_s > 0.0:
+        lines.append(f"{drive.plan.record}: {drive.recorded_s:.1f} s of video")
+    return lines
