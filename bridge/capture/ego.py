@@ -13,6 +13,8 @@ from bridge.protocol.errors import SimulatorError
 from bridge.protocol.frames import EgoControl, EgoState
 
 DEFAULT_BLUEPRINTS: Final = ("vehicle.lincoln.mkz_2020", "vehicle.tesla.model3", "vehicle.audi.tt")
+_ELSEWHERE_M: Final = 20.0
+_ROOM_M: Final = 6.0
 
 
 class Ego:
@@ -68,9 +70,9 @@ class Ego:
                 )
 
     def respawn(self) -> None:
-        """Put it, standing, on the map's next spawn point."""
-        self._point = (self._point + 1) % len(self._points)
+        """Put it, standing, on the map's next spawn point that is elsewhere and free."""
         with self._world.calls("respawn the ego vehicle"):
+            self._point = self._free_point()
             self.actor.set_transform(self._points[self._point])
             self.actor.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
             self.actor.set_target_angular_velocity(carla.Vector3D(0.0, 0.0, 0.0))
@@ -88,6 +90,16 @@ class Ego:
             gear=-1 if control.reverse else control.gear,
             autopilot=self.autopilot,
         )
+
+    def _free_point(self) -> int:
+        here = self.actor.get_location()
+        others = [a.get_location() for a in self._world.world.get_actors().filter("vehicle.*") if a.id != self.actor.id]
+        order = [(self._point + step) % len(self._points) for step in range(1, len(self._points) + 1)]
+        for index in order:
+            place = self._points[index].location
+            if place.distance(here) > _ELSEWHERE_M and all(place.distance(other) > _ROOM_M for other in others):
+                return index
+        return order[0]
 
     def _spawn(self, blueprints: Sequence[str]) -> carla.Vehicle:
         blueprint = self._blueprint(blueprints or DEFAULT_BLUEPRINTS)
