@@ -1,0 +1,111 @@
+"""The baked town: everything slow to make, made once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.town.engine.light import SUN, BakedLight, bake_light
+from bridge.town.engine.materials import paint_materials
+from bridge.town.engine.packing import PackedMesh, pack_static
+from bridge.town.engine.scene import parked_boxes, static_pieces
+from bridge.town.engine.sky import environment_map, sky_map
+from bridge.town.streets import StreetNetwork
+
+LOG = logging.getLogger(__name__)
+_SOURCES = ("*.py", "../plan.py", "../roads.py", "../streets.py")
+
+
+@dataclass(frozen=True)
+class BakedTown:
+    """Static mesh, textures (see `paint_materials`), baked light and sky maps (N,N,3) f32 of one street network."""
+
+    mesh: PackedMesh
+    textures: NDArray[np.uint8]
+    light: BakedLight
+    sky: NDArray[np.float32]
+    environment: NDArray[np.float32]
+
+
+def default_cache_dir() -> Path:
+    """Return where baked towns are kept: `vidrive/town` in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "vidrive" / "town"
+
+
+def load_or_bake(network: StreetNetwork, seed: int, cache_dir: Path | None) -> BakedTown:
+    """Return the baked town of a network from the cache, or bake it and keep it there.
+
+    The file's name holds a hash of the sources that make the town, so a change of code bakes anew. A cache that cannot
+    be read or written costs only time.
+    """
+    directory = default_cache_dir() if cache_dir is None else cache_dir
+    path = directory / f"town-{_content_key(network, seed)}.npz"
+    town = _load(path)
+    if town is not None:
+        return town
+    start = time.perf_counter()
+    LOG.info("building the town (once; kept in %s)", directory)
+    town = _bake(network, seed)
+    _store(path, town)
+    LOG.info("the town is built: %.0f s", time.perf_counter() - start)
+    return town
+
+
+def _bake(network: StreetNetwork, seed: int) -> BakedTown:
+    textures = paint_materials()
+    mesh = pack_static(static_pieces(network))
+    light = bake_light(mesh, textures, parked_boxes(network), seed)
+    return BakedTown(mesh, textures, light, sky_map(SUN, 3 + seed), environment_map(SUN, 3 + seed))
+
+
+def _content_key(network: StreetNetwork, seed: int) -> str:
+    digest = hashlib.sha256(f"{network.name} {network.seed} {seed} {np.__version__}".encode())
+    digest.update(network.opendrive.encode())
+    here = Path(__file__).parent
+    for pattern in _SOURCES:
+        for source in sorted(here.glob(pattern)):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _load(path: Path) -> BakedTown | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return BakedTown(
+                PackedMesh(**{item.name: kept["mesh_" + item.name] for item in fields(PackedMesh)}),
+                kept["textures"],
+                BakedLight(**{item.name: kept["light_" + item.name] for item in fields(BakedLight)}),
+                kept["sky"],
+                kept["environment"],
+            )
+    except (OSError, ValueError, KeyError) as error:
+        LOG.warning("the baked town in %s cannot be read (%s); baking it anew", path, error)
+        return None
+
+
+def _store(path: Path, town: BakedTown) -> None:
+    """Write a baked town so that no reader ever sees half of it, and drop those of other versions."""
+    arrays = {"mesh_" + item.name: getattr(town.mesh, item.name) for item in fields(PackedMesh)}
+    arrays |= {"light_" + item.name: getattr(town.light, item.name) for item in fields(BakedLight)}
+    arrays |= {"textures": town.textures, "sky": town.sky, "environment": town.environment}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:
+            np.savez(scratch, allow_pickle=False, **arrays)
+        Path(scratch.name).replace(path)
+        for stale in path.parent.glob("town-*.npz"):
+            if stale != path and time.time() - stale.stat().st_mtime > 3600.0:
+                stale.unlink(missing_ok=True)
+    except OSError as error:
+        LOG.warning("the baked town cannot be kept in %s (%s); the next start builds it again", path.parent, error)

@@ -1,0 +1,149 @@
+"""Movable bodies in the kernels' arrays: a slot of triangles per body, kept while it lives and reused after.
+
+A body's parts (hull, wheels, limbs ...) are objects of their own: a rigid matrix now and one a tick earlier each.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.town.engine import furniture
+from bridge.town.engine.catalogue import build_shape, shape_key
+from bridge.town.engine.frames import street_from_body
+from bridge.town.engine.packing import PackedMesh, pack_part
+from bridge.town.engine.shapes import Motion, Shape
+from bridge.town.pose import Pose
+from bridge.town.streets import TrafficLightSite
+from bridge.town.views import Body, StreetState
+
+LAMP_GLOW = 9.0
+BRAKE_GLOW = 2.6
+_STATES = ("red", "yellow", "green")
+
+
+@dataclass(frozen=True)
+class _Slot:
+    key: str
+    shape: Shape
+    first_object: int
+    chunks: NDArray[np.int32]
+
+
+@dataclass
+class Staged:
+    """One tick's bodies, ready to draw.
+
+    chunks (C,) i32: what to draw beside the static town · world_from_object, previous_from_object (O,3,4) f64: street
+    frame, now and a tick ago · look (O,4) f32 · actor (O,) i32 · contacts (B,7) f32 boxes as `stamp_contacts` takes.
+    """
+
+    chunks: NDArray[np.int32]
+    world_from_object: NDArray[np.float64]
+    previous_from_object: NDArray[np.float64]
+    look: NDArray[np.float32]
+    actor: NDArray[np.int32]
+    contacts: NDArray[np.float32]
+
+
+class Stage:
+    """Holds the town's whole mesh: the static part first, then traffic light lenses, then the bodies' slots."""
+
+    def __init__(self, static: PackedMesh, sites: tuple[TrafficLightSite, ...]) -> None:
+        self.mesh = static
+        self._objects = 1
+        self._num_static_chunks = len(static.chunk_object)
+        self._slots: dict[int, _Slot] = {}
+        self._free: dict[str, list[_Slot]] = {}
+        self._lens_poses = [street_from_body(site.pose)[:3] for site in sites]
+        lenses = [furniture.traffic_light_lenses(state) for state in _STATES]
+        for _ in sites:
+            for lens in lenses:
+                self.mesh = self.mesh.extended(pack_part(lens, self._objects))
+                self._objects += 1
+        self._lens_chunks = np.arange(self._num_static_chunks, len(self.mesh.chunk_object), dtype=np.int32)
+
+    @property
+    def static_chunks(self) -> NDArray[np.int32]:
+        """The chunks of the static town."""
+        return np.arange(self._num_static_chunks, dtype=np.int32)
+
+    def stage(self, state: StreetState) -> Staged:
+        """Give every body its slot and pose; `state.signals` are in the order of the network's traffic lights."""
+        self._assign([(body.actor_id, shape_key(body.blueprint_id)) for body in state.bodies])
+        now = np.zeros((self._objects, 3, 4))
+        now[:, :, :3] = np.eye(3)
+        look = np.zeros((self._objects, 4), np.float32)
+        look[:, :3] = 1.0
+        actor = np.zeros(self._objects, np.int32)
+        for number, pose in enumerate(self._lens_poses):
+            now[1 + 3 * number : 4 + 3 * number] = pose
+        for number, signal in enumerate(state.signals[: len(self._lens_poses)]):
+            if signal.state in _STATES:
+                look[1 + 3 * number + _STATES.index(signal.state), 3] = LAMP_GLOW
+        before = now.copy()
+        contacts = np.empty((len(state.bodies), 7), np.float32)
+        for row, body in enumerate(state.bodies):
+            slot = self._slots[body.actor_id]
+            objects = slice(slot.first_object, slot.first_object + len(slot.shape.parts))
+            now[objects], before[objects] = _part_matrices(slot.shape, body)
+            look[objects, :3] = (np.array(body.color_rgb, np.float32) / 255.0) ** 2.2
+            look[objects, 3] = BRAKE_GLOW if body.brake_lights else 0.0
+            actor[objects] = body.actor_id
+            heading = -math.radians(body.pose.yaw_deg)
+            half_x, half_y = slot.shape.contact_m
+            place = (body.pose.x_m, -body.pose.y_m, math.cos(heading), math.sin(heading))
+            contacts[row] = (*place, half_x, half_y, slot.shape.contact_strength)
+        chunks = [self._lens_chunks, *(self._slots[body.actor_id].chunks for body in state.bodies)]
+        return Staged(np.concatenate(chunks), now, before, look, actor, contacts)
+
+    def _assign(self, wanted: list[tuple[int, str]]) -> None:
+        """Free the slots of bodies that left or changed shape, and find one for each that has none."""
+        keys = dict(wanted)
+        for actor_id in [a for a, slot in self._slots.items() if keys.get(a) != slot.key]:
+            slot = self._slots.pop(actor_id)
+            self._free.setdefault(slot.key, []).append(slot)
+        for actor_id, key in wanted:
+            if actor_id not in self._slots:
+                free = self._free.get(key)
+                self._slots[actor_id] = free.pop() if free else self._new_slot(key)
+
+    def _new_slot(self, key: str) -> _Slot:
+        shape = build_shape(key)
+        first_object, first_chunk = self._objects, len(self.mesh.chunk_object)
+        addition = pack_part(shape.parts[0], first_object)
+        for number, part in enumerate(shape.parts[1:], start=1):
+            addition = addition.extended(pack_part(part, first_object + number))
+        self.mesh = self.mesh.extended(addition)
+        self._objects += len(shape.parts)
+        return _Slot(key, shape, first_object, np.arange(first_chunk, len(self.mesh.chunk_object), dtype=np.int32))
+
+
+def _part_matrices(shape: Shape, body: Body) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a body's (parts,3,4) street-from-part matrices now and a tick ago.
+
+    What its wheels and legs did a tick ago follows from how far it moved since.
+    """
+    steer = -math.radians(body.steer_deg)
+    now = Motion(steer, body.wheel_turn_rad, body.stride_m)
+    moved_m = _distance_along(body.previous_pose, body.pose)
+    rolled = moved_m / shape.wheel_radius_m if shape.wheel_radius_m else 0.0
+    before = Motion(steer, body.wheel_turn_rad - rolled, body.stride_m - abs(moved_m))
+    matrices = []
+    for pose, motion in ((body.pose, now), (body.previous_pose, before)):
+        world = street_from_body(pose)
+        parts = shape.part_poses(motion)
+        placed = world[:3, :3] @ parts
+        placed[:, :, 3] += world[:3, 3]
+        matrices.append(placed)
+    return matrices[0], matrices[1]
+
+
+def _distance_along(before: Pose, now: Pose) -> float:
+    """Return the signed distance driven: positive forward."""
+    yaw = math.radians(now.yaw_deg)
+    dx, dy = now.x_m - before.x_m, now.y_m - before.y_m
+    return math.copysign(math.hypot(dx, dy), dx * math.cos(yaw) + dy * math.sin(yaw))

@@ -1,0 +1,400 @@
+"""The town's painter: every plane of a camera from one rasterised view of the streets."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.town.engine import layout
+from bridge.town.engine.bake import load_or_bake
+from bridge.town.engine.bodies import Stage, Staged
+from bridge.town.engine.culling import chunk_corners, sort_visible, split_by_distance
+from bridge.town.engine.frames import camera_axes
+from bridge.town.engine.kernels_labels import depth_rows, flow_rows, label_rows
+from bridge.town.engine.kernels_light import clear_contacts, raster_from_light, stamp_contacts
+from bridge.town.engine.kernels_raster import clear_samples, find_uncovered, raster_chunks, transform_vertices
+from bridge.town.engine.kernels_shade import shade_rows
+from bridge.town.engine.light import FOG_LIGHT, GRID_PER_M, SUN, SUN_LIGHT, light_matrix
+from bridge.town.pose import Pose
+from bridge.town.streets import StreetNetwork
+from bridge.town.views import CameraView, Plane, Planes, StreetState
+
+LOG = logging.getLogger(__name__)
+MOVING_SUN_MAP_PX = 1024
+MOVING_SUN_REACH_M = 28.0
+MOVING_SUN_AHEAD_M = 18.0
+CONTACT_REACH_M = 70.0
+_MAX_SIDE_PX = 8192
+
+
+def default_threads() -> int:
+    """Return one thread on up to two cores (the neural renderer needs the other), else up to four."""
+    cores = os.cpu_count() or 1
+    return 1 if cores <= 2 else min(4, cores - 2)
+
+
+@dataclass
+class _Buffers:
+    """A picture size's arrays, reused at every frame of that size."""
+
+    inverse_z: NDArray[np.float32]
+    sample: NDArray[np.int32]
+    bgra: NDArray[np.uint8]
+    semantic: NDArray[np.uint8]
+    instance: NDArray[np.int32]
+    depth_m: NDArray[np.float32]
+    flow_px: NDArray[np.float32]
+
+    @classmethod
+    def of_size(cls, width: int, height: int) -> _Buffers:
+        n = layout.SAMPLES_PER_AXIS
+        return cls(
+            np.empty((n * height, n * width), np.float32),
+            np.empty((n * height, n * width), np.int32),
+            np.empty((height, width, 4), np.uint8),
+            np.empty((height, width), np.uint8),
+            np.empty((height, width), np.int32),
+            np.empty((height, width), np.float32),
+            np.empty((height, width, 2), np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """A view in the street frame: axes' rows are right, down, forward; lengths in pixels."""
+
+    eye: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    focal_px: float
+    centre_x: float
+    centre_y: float
+
+    @classmethod
+    def of_view(cls, view: CameraView) -> _Camera:
+        eye, axes = camera_axes(view.pose)
+        focal = 0.5 * view.width_px / math.tan(0.5 * math.radians(view.fov_deg))
+        return cls(eye, axes, focal, 0.5 * view.width_px, 0.5 * view.height_px)
+
+
+class TownPainter:
+    """Draws the streets of a network for any camera; the town's `Painter`.
+
+    RGB averages four samples per pixel (a regular 2x2 grid centred on the pixel); labels, depth and flow belong to the
+    triangle that covers most of those samples and are taken at the pixel's centre. Equal inputs give bit-identical
+    planes, whatever the number of threads. One thread at a time may call `render`.
+    """
+
+    def __init__(
+        self,
+        network: StreetNetwork,
+        *,
+        seed: int = 0,
+        threads: int | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Load or build the town; the first start on a machine takes a while, later ones a few seconds.
+
+        `threads`: how many draw (default: `default_threads`); `cache_dir`: where the baked town is kept (default: the
+        user's cache).
+        """
+        self._threads = default_threads() if threads is None else max(1, threads)
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="town-painter")
+        self._town = load_or_bake(network, seed, cache_dir)
+        self._stage = Stage(self._town.mesh, network.traffic_lights)
+        self._static_corners = chunk_corners(self._town.mesh, self._stage.static_chunks)
+        self._vertex_camera = np.empty((0, 3), np.float32)
+        self._vertex_light = np.empty((0, 3), np.float32)
+        self._moving_depth = np.empty((MOVING_SUN_MAP_PX, MOVING_SUN_MAP_PX), np.float32)
+        self._buffers: dict[tuple[int, int], _Buffers] = {}
+        self._state: StreetState | None = None
+        self._staged: Staged | None = None
+        self._view: CameraView | None = None
+        self._timings_ms: dict[str, float] = {}
+
+    @property
+    def timings_ms(self) -> dict[str, float]:
+        """Wall milliseconds of the last `render`'s stages, by name."""
+        return dict(self._timings_ms)
+
+    def warm_up(self) -> None:
+        """Compile (or load) every kernel by drawing one small picture with all planes."""
+        start = time.perf_counter()
+        LOG.info("preparing the town's renderer (the first time on a machine this takes up to a minute)")
+        view = CameraView(32, 16, 90.0, Pose(z_m=1.6))
+        self.render(view, view.pose, StreetState(), ("rgb", "semantic", "instance", "depth", "flow"))
+        self._view = None
+        LOG.info("the town's renderer is ready: %.1f s", time.perf_counter() - start)
+
+    def render(self, view: CameraView, previous_pose: Pose, state: StreetState, planes: Collection[Plane]) -> Planes:
+        """Draw the asked-for planes of one camera.
+
+        Asking again with an equal view and the same `state` object reuses the rasterised view. `state.signals` are in
+        the order of the network's traffic lights. Raises ValueError for a view that is no picture and for bodies of
+        blueprints that are neither vehicles nor walkers.
+        """
+        _check(view)
+        self._timings_ms = {}
+        camera = _Camera.of_view(view)
+        buffers = self._buffers.get((view.width_px, view.height_px))
+        if buffers is None:
+            buffers = self._buffers[view.width_px, view.height_px] = _Buffers.of_size(view.width_px, view.height_px)
+        if self._staged is None or state is not self._state:
+            self._staged = self._timed("stage", lambda: self._stage.stage(state))
+            self._state, self._view = state, None
+        staged = self._staged
+        if view != self._view:
+            self._rasterise(camera, staged, buffers)
+            self._view = view
+        params = self._params(camera)
+        wanted = frozenset(planes)
+        if "rgb" in wanted:
+            self._timed("sun", lambda: self._light_moving_bodies(camera, staged, params))
+            self._timed("shade", lambda: self._shade(staged, params, buffers))
+        if wanted & {"semantic", "instance"}:
+            self._timed("labels", lambda: self._label(staged, buffers))
+        if "depth" in wanted:
+            self._timed("depth", lambda: self._measure_depth(params, buffers))
+        if "flow" in wanted:
+            self._timed("flow", lambda: self._measure_flow(camera, previous_pose, staged, params, buffers))
+        return Planes(
+            bgra=buffers.bgra if "rgb" in wanted else None,
+            semantic=buffers.semantic if "semantic" in wanted else None,
+            instance=buffers.instance if "instance" in wanted else None,
+            depth_m=buffers.depth_m if "depth" in wanted else None,
+            flow_px=buffers.flow_px if "flow" in wanted else None,
+        )
+
+    def close(self) -> None:
+        """Stop the drawing threads."""
+        self._pool.shutdown()
+
+    def _timed(self, name: str, work: Callable[[], Staged | None]) -> Staged | None:
+        start = time.perf_counter()
+        result = work()
+        self._timings_ms[name] = 1e3 * (time.perf_counter() - start)
+        return result
+
+    def _in_bands(self, count: int, work: Callable[[int, int], None]) -> None:
+        """Run work(first, last) over 0..count in one band per thread."""
+        if self._threads == 1:
+            work(0, count)
+            return
+        edges = [count * k // self._threads for k in range(self._threads + 1)]
+        for done in [self._pool.submit(work, edges[k], edges[k + 1]) for k in range(self._threads)]:
+            done.result()
+
+    def _rasterise(self, camera: _Camera, staged: Staged, buffers: _Buffers) -> None:
+        """Fill the sample buffers: near chunks first, then what they do not hide of the far ones."""
+        start = time.perf_counter()
+        mesh = self._stage.mesh
+        if len(self._vertex_camera) < len(mesh.vertex_position):
+            self._vertex_camera = np.empty((len(mesh.vertex_position), 3), np.float32)
+            self._vertex_light = np.empty((len(mesh.vertex_position), 3), np.float32)
+        axes = camera.axes
+        matrices = np.empty((len(staged.actor), 3, 4), np.float32)
+        matrices[:, :, :3] = axes @ staged.world_from_object[:, :, :3]
+        matrices[:, :, 3] = (staged.world_from_object[:, :, 3] - camera.eye) @ axes.T
+        moving = chunk_corners(mesh, staged.chunks)
+        world = staged.world_from_object[mesh.chunk_object[staged.chunks]]
+        moving = np.einsum("nij,nkj->nki", world[:, :, :3], moving) + world[:, None, :, 3]
+        corners = (np.concatenate([self._static_corners, moving]) - camera.eye) @ axes.T
+        chunks = np.concatenate([self._stage.static_chunks, staged.chunks])
+        visible = sort_visible(mesh, chunks, corners, camera.eye, camera.focal_px, camera.centre_x, camera.centre_y)
+        near, far, rectangle, nearest_w = split_by_distance(
+            chunks, corners, visible, camera.focal_px, camera.centre_x, camera.centre_y
+        )
+        self._timings_ms["cull"] = 1e3 * (time.perf_counter() - start)
+        start = time.perf_counter()
+        self._in_bands(len(buffers.sample), lambda a, b: clear_samples(buffers.inverse_z[a:b], buffers.sample[a:b]))
+        self._raster(near, matrices, camera, buffers)
+        if len(far):
+            is_uncovered = np.empty(len(far), np.bool_)
+            find_uncovered(rectangle, nearest_w, buffers.inverse_z, is_uncovered)
+            self._raster(far[is_uncovered], matrices, camera, buffers)
+        self._timings_ms["raster"] = 1e3 * (time.perf_counter() - start)
+
+    def _raster(self, chunks: NDArray[np.int32], matrices: NDArray, camera: _Camera, buffers: _Buffers) -> None:
+        mesh, n = self._stage.mesh, layout.SAMPLES_PER_AXIS
+        transform_vertices(
+            mesh.vertex_position,
+            chunks,
+            mesh.chunk_vertex0,
+            mesh.chunk_vertex1,
+            mesh.chunk_object,
+            matrices,
+            self._vertex_camera,
+        )
+        focal, centre_x, centre_y, near = (
+            np.float32(v) for v in (n * camera.focal_px, n * camera.centre_x, n * camera.centre_y, layout.NEAR_M)
+        )
+
+        def band(first: int, last: int) -> None:
+            raster_chunks(
+                chunks,
+                mesh.chunk_triangle0,
+                mesh.chunk_triangle1,
+                mesh.triangle_vertex,
+                mesh.triangle_info,
+                mesh.texel_density,
+                mesh.vertex_shading,
+                self._vertex_camera,
+                focal,
+                centre_x,
+                centre_y,
+                near,
+                self._town.textures,
+                buffers.inverse_z,
+                buffers.sample,
+                first,
+                last,
+            )
+
+        self._in_bands(buffers.sample.shape[1], band)
+
+    def _params(self, camera: _Camera) -> NDArray[np.float32]:
+        params = np.zeros(layout.NUM_PARAMS, np.float32)
+        light = self._town.light
+        params[:4] = camera.focal_px, camera.focal_px, camera.centre_x, camera.centre_y
+        params[layout.P_EYE : layout.P_EYE + 3] = camera.eye
+        params[layout.P_SUN : layout.P_SUN + 3] = SUN
+        params[layout.P_SUN_LIGHT : layout.P_SUN_LIGHT + 3] = SUN_LIGHT
+        params[layout.P_FOG : layout.P_FOG + 3] = FOG_LIGHT
+        params[layout.P_GRID_X], params[layout.P_GRID_Y] = light.grid_origin
+        params[layout.P_GRID_PER_M] = GRID_PER_M
+        world_from_camera = np.concatenate([camera.axes.T, camera.eye[:, None]], 1)
+        params[layout.P_WORLD_FROM_CAMERA : layout.P_WORLD_FROM_CAMERA + 12] = world_from_camera.ravel()
+        params[layout.P_STATIC_SUN : layout.P_STATIC_SUN + 12] = light.sun_from_world.ravel()
+        return params
+
+    def _light_moving_bodies(self, camera: _Camera, staged: Staged, params: NDArray[np.float32]) -> None:
+        """Draw the bodies ahead of the camera into the moving sun map, and their contact shadows into the grid."""
+        mesh = self._stage.mesh
+        centre = camera.eye + camera.axes[2] * MOVING_SUN_AHEAD_M
+        reach = MOVING_SUN_REACH_M
+        box = np.array([[x, y, z] for x in (-reach, reach) for y in (-reach, reach) for z in (-2.0, 6.0)])
+        matrix = light_matrix(SUN, box + np.array([centre[0], centre[1], 0.0]), MOVING_SUN_MAP_PX)
+        params[layout.P_MOVING_SUN : layout.P_MOVING_SUN + 12] = matrix.ravel()
+        self._moving_depth.fill(layout.EMPTY_LIGHT_DEPTH)
+        place = staged.world_from_object[mesh.chunk_object[staged.chunks]][:, :2, 3]
+        near = staged.chunks[np.linalg.norm(place - centre[:2], axis=1) < 1.45 * reach]
+        light_from_object = np.empty((len(staged.actor), 3, 4), np.float32)
+        light_from_object[:, :, :3] = matrix[:, :3] @ staged.world_from_object[:, :, :3]
+        light_from_object[:, :, 3] = staged.world_from_object[:, :, 3] @ matrix[:, :3].T + matrix[:, 3]
+        transform_vertices(
+            mesh.vertex_position,
+            near,
+            mesh.chunk_vertex0,
+            mesh.chunk_vertex1,
+            mesh.chunk_object,
+            light_from_object,
+            self._vertex_light,
+        )
+        raster_from_light(
+            near,
+            mesh.chunk_triangle0,
+            mesh.chunk_triangle1,
+            mesh.triangle_vertex,
+            mesh.triangle_info,
+            mesh.vertex_shading,
+            self._vertex_light,
+            self._town.textures,
+            self._moving_depth,
+        )
+
+    def _shade(self, staged: Staged, params: NDArray[np.float32], buffers: _Buffers) -> None:
+        mesh, town = self._stage.mesh, self._town
+        matrices = staged.world_from_object.astype(np.float32)
+        close = (
+            np.linalg.norm(staged.contacts[:, :2] - params[layout.P_EYE : layout.P_EYE + 2], axis=1) < CONTACT_REACH_M
+        )
+        contacts = staged.contacts[close]
+        grid, origin, per_m = town.light.ground_grid, town.light.grid_origin, np.float32(GRID_PER_M)
+        stamp_contacts(contacts, grid, origin[0], origin[1], per_m, layout.GRID_CONTACT)
+
+        def band(first: int, last: int) -> None:
+            shade_rows(
+                first,
+                last,
+                buffers.sample,
+                mesh.triangle_vertex,
+                mesh.triangle_info,
+                mesh.texel_density,
+                self._vertex_camera,
+                mesh.vertex_shading,
+                matrices,
+                staged.look,
+                params,
+                town.textures,
+                town.sky,
+                town.environment,
+                town.light.sun_depth,
+                town.light.sun_bounds,
+                self._moving_depth,
+                grid,
+                buffers.bgra,
+            )
+
+        self._in_bands(len(buffers.bgra), band)
+        clear_contacts(contacts, grid, origin[0], origin[1], per_m)
+
+    def _label(self, staged: Staged, buffers: _Buffers) -> None:
+        mesh = self._stage.mesh
+
+        def band(first: int, last: int) -> None:
+            label_rows(
+                first, last, buffers.sample, mesh.triangle_info, staged.actor, buffers.semantic, buffers.instance
+            )
+
+        self._in_bands(len(buffers.semantic), band)
+
+    def _measure_depth(self, params: NDArray[np.float32], buffers: _Buffers) -> None:
+        mesh = self._stage.mesh
+
+        def band(first: int, last: int) -> None:
+            depth_rows(first, last, buffers.sample, mesh.triangle_vertex, self._vertex_camera, params, buffers.depth_m)
+
+        self._in_bands(len(buffers.depth_m), band)
+
+    def _measure_flow(
+        self, camera: _Camera, previous_pose: Pose, staged: Staged, params: NDArray[np.float32], buffers: _Buffers
+    ) -> None:
+        mesh = self._stage.mesh
+        eye, axes = camera_axes(previous_pose)
+        previous_camera = np.zeros((len(staged.actor) + 1, 3, 4), np.float32)
+        previous_camera[:-1, :, :3] = axes @ staged.previous_from_object[:, :, :3]
+        previous_camera[:-1, :, 3] = (staged.previous_from_object[:, :, 3] - eye) @ axes.T
+        previous_camera[-1, :, :3] = axes @ camera.axes.T
+
+        def band(first: int, last: int) -> None:
+            flow_rows(
+                first,
+                last,
+                buffers.sample,
+                mesh.triangle_vertex,
+                mesh.triangle_info,
+                self._vertex_camera,
+                mesh.vertex_position,
+                params,
+                previous_camera,
+                buffers.flow_px,
+            )
+
+        self._in_bands(len(buffers.flow_px), band)
+
+
+def _check(view: CameraView) -> None:
+    if not (1 <= view.width_px <= _MAX_SIDE_PX and 1 <= view.height_px <= _MAX_SIDE_PX):
+        message = f"a picture is 1 to {_MAX_SIDE_PX} pixels wide and high, not {view.width_px}x{view.height_px}"
+        raise ValueError(message)
+    if not 1.0 <= view.fov_deg < 179.0:
+        message = f"a field of view is 1 to 179 degrees, not {view.fov_deg}"
+        raise ValueError(message)
