@@ -28,12 +28,12 @@ FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def shell_lines(text: str) -> Iterator[list[str]]:
-    """Yield the words of every command in a document's ```sh blocks, comments and continuations resolved."""
+    """Yield the words of every command in a document's ```sh blocks, without comments, continuations and a final &."""
     for block in FENCE.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words:
-                yield words
+                yield words[:-1] if words[-1] == "&" else words
 
 
 def commands(root: Path, program: str) -> list[tuple[str, list[str]]]:
