@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import TrafficLightTail
 from bridge.town.actors import GREEN, Actor, Vehicle
 from bridge.town.pose import Pose
@@ -41,6 +42,20 @@ class TrafficLight(Actor):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.semantic_tags = bytes([TRAFFIC_LIGHT_TAG])
+        self.bounding_box = self._trigger_volume()
+
+    def _trigger_volume(self) -> layouts.BoundingBox:
+        """Return the stretch of lane before the stop line, in the light's axes: clients take a light's box for it."""
+        dx, dy = self.stop_pose.x_m - self.pose.x_m, self.stop_pose.y_m - self.pose.y_m
+        yaw, turn_deg = math.radians(self.pose.yaw_deg), self.stop_pose.yaw_deg - self.pose.yaw_deg
+        ahead_m, aside_m = dx * math.cos(yaw) + dy * math.sin(yaw), dy * math.cos(yaw) - dx * math.sin(yaw)
+        turn = math.radians(turn_deg)
+        return layouts.BoundingBox(
+            layouts.Vector3D(ahead_m - REACH_M * math.cos(turn), aside_m - REACH_M * math.sin(turn), 1.0),
+            layouts.Vector3D(REACH_M, LANE_HALF_WIDTH_M, 1.0),
+            layouts.Rotation(yaw=turn_deg),
+            self.actor_id,
+        )
 
     def set_state(self, state: int) -> None:
         """Switch to a state, whose time begins now."""

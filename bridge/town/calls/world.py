@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
-from bridge.town.actors import pose_of
+from bridge.town.actors import Vehicle, Walker, pose_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers
 from bridge.town.pose import Pose
 from bridge.town.roads import KERB_HEIGHT_M
@@ -215,9 +215,9 @@ def get_all_level_bbs(call: Call, tag: int) -> list[layouts.BoundingBox]:
     """The boxes of vehicles and walkers with a tag, in world axes (255: all)."""
     boxes = []
     for actor in call.simulation.episode.actors.values():
-        box = actor.bounding_box
-        if box.extent == layouts.Vector3D() or not (tag == 255 or bytes([tag]) == actor.semantic_tags):
+        if not isinstance(actor, Vehicle | Walker) or not (tag == 255 or bytes([tag]) == actor.semantic_tags):
             continue
+        box = actor.bounding_box
         centre = actor.pose.compose(pose_of(layouts.Transform(box.location)))
         world = transform_of(centre)
         boxes.append(layouts.BoundingBox(world.location, box.extent, world.rotation, actor.actor_id))
