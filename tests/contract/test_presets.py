@@ -1,0 +1,86 @@
+"""Every preset that ships loads, is complete, fits the others, and says where it comes from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
+from bridge.protocol.labels import LABEL_SPACES
+from configs import load_preset, preset_names
+from renderer import weights_catalogue
+from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names
+
+KINDS = ("models", "rigs", "sessions")
+MAX_WEIGHTS_BYTES = 16_000_000
+
+
+def preset_files(root: Path) -> list[Path]:
+    """Return every YAML file of configs."""
+    return sorted((root / "configs").rglob("*.yaml"))
+
+
+def test_every_preset_has_a_known_kind_and_a_header(root: Path) -> None:
+    files = preset_files(root)
+    assert {path.parent.name for path in files} >= set(KINDS)
+    assert not [str(path) for path in files if not path.read_text().startswith("# ")]
+    assert {path.stem for path in files if path.parent.name in KINDS} == {
+        n for kind in KINDS for n in preset_names(kind)
+    }
+
+
+@pytest.mark.parametrize("name", preset_names("rigs"))
+def test_rig_loads(name: str) -> None:
+    assert "labels" in load_rig(name).planes
+
+
+@pytest.mark.parametrize("name", preset_names("sessions"))
+def test_session_loads_and_its_rig_feeds_the_default_model(name: str) -> None:
+    rig = load_rig(load_session(name).rig)
+    model = find_preset(DEFAULT_MODEL)
+    assert set(model.planes) <= set(rig.planes)
+    assert rig.width_px % model.size_multiple_px == rig.height_px % model.size_multiple_px == 0
+
+
+@pytest.mark.parametrize("kind", ["rigs", "sessions"])
+def test_presets_are_literal(kind: str, root: Path) -> None:
+    """A reader sees every value: nothing is left to a default but what may be absent."""
+    schema = {"rigs": RigPreset, "sessions": SessionPreset}[kind]
+    for name in preset_names(kind):
+        text = (root / "configs" / kind / f"{name}.yaml").read_text()
+        written = set(re.findall(r"^(\w+):", text, re.MULTILINE))
+        assert written == set(schema.__struct_fields__), name
+
+
+def test_a_mistyped_field_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rigs").mkdir()
+    (tmp_path / "rigs" / "odd.yaml").write_text("mount: {x_m: 1.0}\nwidth_pixels: 512\n")
+    monkeypatch.setattr("configs.resources.files", lambda _: tmp_path)
+    with pytest.raises(ValueError, match=r"preset rigs/odd: .*width_pixels"):
+        load_preset("rigs", "odd", RigPreset)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_model_loads_and_its_weights_are_those_of_its_card(name: str) -> None:
+    preset = find_preset(name)
+    assert preset.name == name
+    assert preset.label_space in LABEL_SPACES
+    weights = weights_catalogue.find_weights(preset.weights)
+    assert weights.stat().st_size <= MAX_WEIGHTS_BYTES
+    card = weights_catalogue.read_card(weights)
+    assert card.weights_sha256, "a card beside the weights names their sha256"
+    assert load_model(name).card.weights_sha256 == card.weights_sha256
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_model_states_the_licence_that_licenses_md_states(name: str, root: Path) -> None:
+    row = re.search(rf"^\| `{re.escape(name)}` \|.*$", (root / "LICENSES.md").read_text(), re.MULTILINE)
+    assert row is not None, f"LICENSES.md has no row for {name}"
+    preset = find_preset(name)
+    card = weights_catalogue.read_card(weights_catalogue.find_weights(preset.weights))
+    stated = row.group().split("|")[3].partition(":")[0].strip()
+    assert stated in preset.licence
+    assert stated in card.licence
+    assert preset.restricted == ("NC" in stated)
