@@ -1,0 +1,443 @@
+"""The inference server over real sockets: sessions, resets, refusals, garbage."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+import zmq.auth
+
+from bridge.protocol import wire
+from bridge.protocol.errors import LabelError, RenderRefused, RenderServerError, UsageError
+from bridge.protocol.frames import BodyPose, CameraIntrinsics, RenderedFrame, SensorFrame
+from bridge.protocol.messages import PROTOCOL_VERSION, Bye, Hello, Message, Motion, Refusal, Render, Rendered, Welcome
+from bridge.render_client import RenderClient
+from renderer.inputs import ModelInput
+from renderer.models.base import ModelOutput
+from renderer.models.reprojecting import ReprojectingModel
+from renderer.server import RenderServer, check_listen
+from renderer.sessions import MAX_FRAME_GAP
+from renderer.temporal import TemporalState
+
+StartServer = Callable[..., RenderServer]
+HEIGHT_PX, WIDTH_PX = 32, 48
+DEADLINE_S = 10.0
+
+
+def street(
+    frame_id: int, seed: int = 0, size_hw: tuple[int, int] = (HEIGHT_PX, WIDTH_PX), **other: object
+) -> SensorFrame:
+    """Frame `frame_id` of a drive: random labels, a moving camera and a moving body."""
+    rng = np.random.default_rng([seed, frame_id])
+    world_from_camera = np.array([[0, 0, 1, 0.2 * frame_id], [1, 0, 0, seed], [0, -1, 0, 1.5], [0, 0, 0, 1.0]])
+    body = np.eye(4)
+    body[0, 3] = 8 + 0.3 * frame_id
+    depth = np.full(size_hw, 1000, np.float32)
+    depth[size_hw[0] // 2 :] = 8
+    instances = np.zeros(size_hw, np.uint16)
+    instances[size_hw[0] // 2 : -4, 8:20] = 300
+    frame = SensorFrame(
+        frame_id=frame_id,
+        time_s=frame_id * 0.05,
+        label_map=rng.integers(0, 13, size_hw, np.uint8),
+        label_space="street",
+        intrinsics=CameraIntrinsics(size_hw[1], size_hw[0], 90),
+        world_from_camera=world_from_camera,
+        captured_s=0.0,
+        instance_map=instances,
+        depth_m=depth,
+        bodies=(BodyPose(300, body),),
+    )
+    return dataclasses.replace(frame, **other)
+
+
+def answer(client: RenderClient) -> RenderedFrame | Refusal:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline_s:
+        if answers := client.poll(1.0):
+            assert len(answers) == 1
+            return answers[0]
+    raise AssertionError("no answer")
+
+
+def rendered(client: RenderClient, frame: SensorFrame, sequence: int = 0) -> RenderedFrame:
+    assert client.submit(frame, sequence)
+    result = answer(client)
+    assert isinstance(result, RenderedFrame), result
+    return result
+
+
+@contextmanager
+def connected(server: RenderServer, **options: object) -> Iterator[RenderClient]:
+    with RenderClient(server.endpoint, **options) as client:
+        client.wait_connected(DEADLINE_S)
+        yield client
+
+
+@contextmanager
+def raw_peer(server: RenderServer, kind: int = zmq.DEALER) -> Iterator[zmq.Socket]:
+    context = zmq.Context()
+    peer = context.socket(kind)
+    peer.linger = 0
+    peer.rcvtimeo = int(DEADLINE_S * 1e3)
+    peer.connect(server.endpoint)
+    try:
+        yield peer
+    finally:
+        peer.close()
+        context.term()
+
+
+def ask(peer: zmq.Socket, message: Message | bytes, arrays: tuple[np.ndarray, ...] = ()) -> Message:
+    peer.send_multipart([message] if isinstance(message, bytes) else wire.encode(message, arrays))
+    return wire.decode(peer.recv_multipart())[0]
+
+
+def request(frame: SensorFrame, drop: str = "", **other: object) -> tuple[Render, tuple[np.ndarray, ...]]:
+    """The request that a client would send, with something changed."""
+    assert frame.depth_m is not None
+    assert frame.instance_map is not None
+    planes = {"labels": frame.label_map, "depth_m": frame.depth_m, "instances": frame.instance_map}
+    planes.pop(drop, None)
+    rows = tuple(frame.world_from_camera[:3].ravel().tolist())
+    render = Render(
+        sequence=0,
+        frame_id=frame.frame_id,
+        width_px=frame.label_map.shape[1],
+        height_px=frame.label_map.shape[0],
+        planes=tuple(wire.plane_header(name, plane) for name, plane in planes.items()),
+        motion=Motion(focal_px=24.0, world_from_camera=rows),
+    )
+    return msgspec.structs.replace(render, **other), tuple(planes.values())
+
+
+def test_a_drive_is_rendered_frame_by_frame(start_server: StartServer) -> None:
+    with connected(start_server()) as client:
+        assert client.card is not None
+        assert client.card.name == "tiny"
+        for frame_id in range(5, 9):
+            frame = rendered(client, street(frame_id))
+            assert (frame.frame_id, frame.rgb.shape, frame.rgb.dtype) == (frame_id, (HEIGHT_PX, WIDTH_PX, 3), np.uint8)
+            assert frame.reset == ("first frame" if frame_id == 5 else "")
+            assert {"prepare", "decode", "warp", "infer", "to_uint8", "encode", "round_trip"} == set(frame.stages_ms)
+            assert min(frame.stages_ms.values()) >= 0
+
+
+def test_the_last_picture_matters(start_server: StartServer) -> None:
+    """Without this the tests of isolation below would pass for a model that has no history."""
+    with connected(start_server()) as client:
+        rendered(client, street(1))
+        with_history = rendered(client, street(2))
+        without = rendered(client, street(2), sequence=1)
+        assert without.reset == "new sequence"
+        assert (with_history.rgb != without.rgb).any()
+
+
+def test_two_clients_get_what_each_would_get_alone(start_server: StartServer) -> None:
+    drives = {seed: [street(i, seed) for i in range(6)] for seed in (1, 2)}
+    alone = {}
+    for seed, frames in drives.items():
+        with connected(start_server()) as client:
+            alone[seed] = [rendered(client, frame).rgb for frame in frames]
+    server = start_server()
+    with connected(server) as first, connected(server) as second:
+        for i in range(6):
+            assert first.submit(drives[1][i], 0)
+            assert second.submit(drives[2][i], 0)
+            for seed, client in ((1, first), (2, second)):
+                result = answer(client)
+                assert isinstance(result, RenderedFrame)
+                np.testing.assert_array_equal(result.rgb, alone[seed][i])
+
+
+def test_credit_is_one(start_server: StartServer) -> None:
+    with connected(start_server()) as client:
+        assert client.submit(street(1), 0)
+        assert client.in_flight in (1, None)
+        second = client.submit(street(2), 0)
+        assert not second or client.in_flight == 2
+        answer(client)
+        assert client.ready
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        ((street(1), street(2, size_hw=(48, 48))), "size changed"),
+        ((street(1), street(2, intrinsics=CameraIntrinsics(WIDTH_PX, HEIGHT_PX, 60))), "camera changed"),
+        ((street(5), street(4)), "frame ids went back"),
+        ((street(5), street(5)), "frame ids went back"),
+        ((street(1), street(2 + MAX_FRAME_GAP)), f"{MAX_FRAME_GAP} frames are missing"),
+        ((street(1), street(1 + MAX_FRAME_GAP)), ""),
+    ],
+)
+def test_resets_are_said(start_server: StartServer, frames: tuple[SensorFrame, SensorFrame], reason: str) -> None:
+    with connected(start_server()) as client:
+        assert rendered(client, frames[0]).reset == "first frame"
+        assert rendered(client, frames[1]).reset == reason
+
+
+def test_a_new_hello_begins_anew(start_server: StartServer) -> None:
+    with raw_peer(start_server()) as peer:
+        for _ in range(2):
+            assert isinstance(ask(peer, Hello(client="test")), Welcome)
+            message, planes = request(street(3))
+            reply = ask(peer, message, planes)
+            assert isinstance(reply, Rendered)
+            assert reply.reset == "first frame"
+
+
+def test_pictures_as_jpeg(start_server: StartServer) -> None:
+    server = start_server()
+    with connected(server) as plain, connected(server, picture_codec="jpeg") as small:
+        ours, theirs = rendered(plain, street(1)).rgb, rendered(small, street(1)).rgb
+        assert ours.shape == theirs.shape
+        assert 0 < np.abs(ours.astype(int) - theirs).mean() < 30
+
+
+def test_labels_are_mapped_into_the_models_space(start_server: StartServer) -> None:
+    server = start_server()
+    carla = np.full((HEIGHT_PX, WIDTH_PX), 24, np.uint8)  # road lines: 12 in street
+    with connected(server) as first, connected(server) as second:
+        ours = rendered(first, street(1, label_map=carla, label_space="carla")).rgb
+        theirs = rendered(second, street(1, label_map=np.full_like(carla, 12))).rgb
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_client_refuses_before_it_sends(start_server: StartServer) -> None:
+    with connected(start_server()) as client:
+        with pytest.raises(RenderRefused, match="multiples of 16 px, and the frame is 40x32"):
+            client.submit(street(1, size_hw=(32, 40)), 0)
+        with pytest.raises(RenderRefused, match=r"depth_m, which this rig does not capture.*instances"):
+            client.submit(street(1, depth_m=None, instance_map=None), 0)
+        with pytest.raises(LabelError, match="77"):
+            client.submit(street(1, label_map=np.full((HEIGHT_PX, WIDTH_PX), 77, np.uint8)), 0)
+        assert client.ready
+        rendered(client, street(1))
+
+
+def test_unknown_model_is_a_sentence(start_server: StartServer) -> None:
+    with (
+        RenderClient(start_server().endpoint, model="other") as client,
+        pytest.raises(RenderRefused, match="serves the model tiny, not other"),
+    ):
+        client.wait_connected(DEADLINE_S)
+
+
+BAD_REQUESTS = {
+    "bad-size": request(street(1, size_hw=(40, 48))),
+    "missing-plane": request(street(1), drop="depth_m"),
+    "missing-motion": request(street(1), motion=None),
+    "bad-labels": request(street(1, label_map=np.full((HEIGHT_PX, WIDTH_PX), 200, np.uint8))),
+    "bad-plane": request(street(1), height_px=64),
+}
+
+
+@pytest.mark.parametrize("code", BAD_REQUESTS)
+def test_bad_requests_are_refused_and_the_session_goes_on(start_server: StartServer, code: str) -> None:
+    message, planes = BAD_REQUESTS[code]
+    with raw_peer(start_server()) as peer:
+        ask(peer, Hello(client="test"))
+        refusal = ask(peer, message, planes)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.frame_id) == (code, 1)
+        assert refusal.message
+        assert refusal.hint
+        good, planes = request(street(1))
+        assert isinstance(ask(peer, good, planes), Rendered)
+
+
+@pytest.mark.parametrize("depth", [np.nan, np.inf])
+def test_depth_that_is_no_number_is_refused(start_server: StartServer, depth: float) -> None:
+    message, planes = request(street(1, depth_m=np.full((HEIGHT_PX, WIDTH_PX), depth, np.float32)))
+    with raw_peer(start_server()) as peer:
+        ask(peer, Hello(client="test"))
+        refusal = ask(peer, message, planes)
+        assert isinstance(refusal, Refusal)
+        assert "finite" in refusal.message
+
+
+def test_poses_that_are_no_motion_are_refused(start_server: StartServer) -> None:
+    message, planes = request(street(1, world_from_camera=np.zeros((4, 4))))
+    with raw_peer(start_server()) as peer:
+        ask(peer, Hello(client="test"))
+        refusal = ask(peer, message, planes)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "bad-motion"
+
+
+def test_render_without_hello_is_refused(start_server: StartServer) -> None:
+    message, planes = request(street(1))
+    with raw_peer(start_server()) as peer:
+        refusal = ask(peer, message, planes)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "no-session"
+
+
+def test_bye_ends_a_session(start_server: StartServer) -> None:
+    message, planes = request(street(1))
+    with raw_peer(start_server()) as peer:
+        ask(peer, Hello(client="test"))
+        peer.send_multipart(wire.encode(Bye()))
+        refusal = ask(peer, message, planes)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "no-session"
+
+
+def test_what_only_servers_say_is_refused(start_server: StartServer) -> None:
+    with raw_peer(start_server()) as peer:
+        refusal = ask(peer, Refusal(code="x", message="y"))
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "not-a-request"
+
+
+GARBAGE = {
+    "noise": os.urandom(1000),
+    "empty": b"",
+    "http": b"GET / HTTP/1.1\r\n\r\n",
+    "magic only": wire.MAGIC,
+    "foreign version": wire.MAGIC + bytes([PROTOCOL_VERSION + 1]) + b"\x80",
+    "broken header": wire.MAGIC + bytes([PROTOCOL_VERSION]) + b"\xc1\xff",
+    "huge header": wire.MAGIC + bytes([PROTOCOL_VERSION]) + b"\x00" * (wire.MAX_HEADER_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_is_refused_and_survived(start_server: StartServer, name: str) -> None:
+    server = start_server()
+    with connected(server) as client, raw_peer(server) as peer:
+        rendered(client, street(1))
+        refusal = ask(peer, GARBAGE[name])
+        assert isinstance(refusal, Refusal)
+        assert refusal.hint
+        assert rendered(client, street(2)).reset == ""
+
+
+def test_a_foreign_version_is_named(start_server: StartServer) -> None:
+    with raw_peer(start_server()) as peer:
+        refusal = ask(peer, GARBAGE["foreign version"])
+        assert isinstance(refusal, Refusal)
+        assert f"version {PROTOCOL_VERSION + 1}" in refusal.message
+        assert f"version {PROTOCOL_VERSION}" in refusal.message
+
+
+def test_a_message_beyond_the_limit_drops_that_peer_only(start_server: StartServer) -> None:
+    server = start_server()
+    with connected(server) as client, raw_peer(server) as peer:
+        rendered(client, street(1))
+        events = peer.get_monitor_socket(zmq.Event.DISCONNECTED)
+        peer.send(bytes(wire.MAX_PLANE_BYTES + 1))
+        assert events.poll(DEADLINE_S * 1e3)
+        assert rendered(client, street(2)).reset == ""
+        peer.disable_monitor()
+        events.close(linger=0)
+
+
+def test_bytes_that_are_not_zeromq_are_survived(start_server: StartServer) -> None:
+    server = start_server()
+    port = int(server.endpoint.rpartition(":")[2])
+    with connected(server) as client:
+        rendered(client, street(1))
+        with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as stranger:
+            stranger.sendall(b"\xff" + (2**31).to_bytes(8, "big") + b"\x7f" + os.urandom(4096))
+        assert rendered(client, street(2)).reset == ""
+
+
+class FailingModel:
+    """Fails at frame 2."""
+
+    def __init__(self, model: ReprojectingModel) -> None:
+        self.card, self.device, self.summary = model.card, model.device, model.summary
+        self._model = model
+        self._num_steps = 0
+
+    def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
+        self._num_steps += 1
+        if self._num_steps == 2:
+            raise RuntimeError("not enough memory: you tried to allocate 1 TB")
+        return self._model.step(frame, state)
+
+
+def test_a_failing_model_is_a_refusal_and_then_a_reset(
+    start_server: StartServer, tiny_model: ReprojectingModel
+) -> None:
+    with connected(start_server(model=FailingModel(tiny_model))) as client:
+        rendered(client, street(1))
+        assert client.submit(street(2), 0)
+        refusal = answer(client)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.frame_id) == ("failed", 2)
+        assert rendered(client, street(3)).reset == "the last frame failed"
+        assert rendered(client, street(4)).reset == ""
+
+
+def test_the_longest_silent_session_makes_room(start_server: StartServer) -> None:
+    server = start_server(max_sessions=2)
+    with connected(server) as first, connected(server) as second:
+        rendered(first, street(1))
+        rendered(second, street(1))
+        rendered(first, street(2))
+        with connected(server) as third:
+            rendered(third, street(1))
+            assert server.num_sessions == 2
+            assert rendered(first, street(3)).reset == ""
+            # The second was dropped: it learns it, says hello again by itself, and begins anew.
+            assert second.submit(street(2), 0)
+            assert second.poll(DEADLINE_S) == []
+            second.wait_connected(DEADLINE_S)
+            assert rendered(second, street(3)).reset == "first frame"
+
+
+def test_idle_sessions_are_dropped(start_server: StartServer) -> None:
+    server = start_server(idle_limit_s=0.2)
+    with connected(server) as client:
+        rendered(client, street(1))
+        deadline_s = time.monotonic() + DEADLINE_S
+        while server.num_sessions and time.monotonic() < deadline_s:
+            assert client.poll(0.1) == []
+        assert server.num_sessions == 0
+
+
+def test_other_machines_need_a_key() -> None:
+    for endpoint in ("tcp://0.0.0.0:5790", "tcp://*:5790", "tcp://192.168.1.2:5790"):
+        with pytest.raises(UsageError, match=r"--curve-secret"):
+            check_listen(endpoint, None)
+    for endpoint in ("tcp://127.0.0.1:*", "tcp://localhost:5790", "tcp://[::1]:5790", "ipc:///tmp/x"):
+        check_listen(endpoint, None)
+    with pytest.raises(UsageError, match="not an endpoint"):
+        check_listen("127.0.0.1:5790", None)
+
+
+def test_a_port_in_use_is_a_sentence(start_server: StartServer, tiny_model: ReprojectingModel) -> None:
+    server = start_server()
+    with pytest.raises(UsageError, match="cannot listen"):
+        RenderServer(tiny_model, server.endpoint)
+
+
+def test_ipc_endpoints(start_server: StartServer, tmp_path: Path) -> None:
+    with connected(start_server(f"ipc://{tmp_path}/renderer")) as client:
+        rendered(client, street(1))
+
+
+def test_curve_keys(start_server: StartServer, tmp_path: Path) -> None:
+    public, secret = map(Path, zmq.auth.create_certificates(tmp_path, "renderer"))
+    other, _ = map(Path, zmq.auth.create_certificates(tmp_path, "other"))
+    server = start_server("tcp://127.0.0.1:*", secret_key=secret)
+    with connected(server, server_key=public) as client:
+        rendered(client, street(1))
+    for key in (other, None):
+        with RenderClient(server.endpoint, server_key=key) as client, pytest.raises(RenderServerError):
+            client.wait_connected(0.5)
+    with pytest.raises(UsageError, match="no secret key"):
+        RenderServer(start_server()._model, "tcp://127.0.0.1:*", secret_key=public)
+    with pytest.raises(UsageError, match="not a readable CURVE key file"):
+        RenderClient(server.endpoint, server_key=tmp_path / "missing.key")
