@@ -84,6 +84,9 @@ class Clock:
         try:
             while not self._is_stopping:
                 self._run_jobs()
+                if self._simulation.awaits_subscription:
+                    self._simulation.hub.wait_for_announced()
+                    self._simulation.awaits_subscription = False
                 settings = self._simulation.episode.settings
                 fixed_s = optional_value(settings.fixed_delta_seconds) or None
                 if not settings.synchronous_mode:

@@ -145,13 +145,13 @@ class RpcConnection:
 
         threading.Thread(target=wait_and_load, name="town-load", daemon=True).start()
 
-    def end_hold(self) -> None:
-        """Answer settings calls again."""
+    def end_hold(self) -> bool:
+        """Answer settings calls again; True if they were held."""
         with self._parked_changed:
-            if not self._is_holding:
-                return
-            self._is_holding = False
-        self._server.clerk_has_work()
+            was_holding, self._is_holding = self._is_holding, False
+        if was_holding:
+            self._server.clerk_has_work()
+        return was_holding
 
     def owns_traffic_manager(self, port: int) -> None:
         """Note that the TrafficManager of a port ends with this connection."""

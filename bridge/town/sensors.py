@@ -20,6 +20,7 @@ from bridge.town.pose import Pose
 from bridge.town.views import CameraView, Plane
 
 EARTH_RADIUS_M = 6378137.0
+PROJECTION_SCALE = 0.9996
 MAX_IMAGE_SIDE_PX = 8192
 DUE_TOLERANCE_S = 1e-6
 
@@ -135,12 +136,16 @@ class GeoReference:
         return cls(found.get("lat_0", 0.0), found.get("lon_0", 0.0))
 
     def locate(self, x_m: float, y_m: float, z_m: float) -> layouts.GeoLocation:
-        """Return where a point of CARLA's world is on the globe, in the Mercator projection of CARLA's GNSS."""
-        scale = math.cos(math.radians(self.latitude_deg)) * EARTH_RADIUS_M
-        east_m = scale * math.radians(self.longitude_deg) + x_m
-        north_m = scale * math.log(math.tan(math.radians(90.0 + self.latitude_deg) / 2.0)) - y_m
-        latitude_deg = 2.0 * math.degrees(math.atan(math.exp(north_m / scale))) - 90.0
-        return layouts.GeoLocation(latitude_deg, math.degrees(east_m / scale), z_m)
+        """Return where a point of CARLA's world is on the globe.
+
+        This is what the 0.9.16 wheel's `Map.transform_to_geolocation` computes, so that both agree: a transverse
+        Mercator projection of the sphere, scaled by 0.9996 whatever the map's header says, with y to the north.
+        """
+        east, north = x_m / (EARTH_RADIUS_M * PROJECTION_SCALE), y_m / (EARTH_RADIUS_M * PROJECTION_SCALE)
+        north += math.radians(self.latitude_deg)
+        latitude_deg = math.degrees(math.asin(math.sin(north) / math.cosh(east)))
+        turned_deg = math.degrees(math.atan2(math.sinh(east), math.cos(north)))
+        return layouts.GeoLocation(latitude_deg, self.longitude_deg + turned_deg, z_m)
 
 
 @dataclass(eq=False)

@@ -48,6 +48,8 @@ class Simulation:
         self.on_tick: list[Callable[[], None]] = []
         self.traffic_managers: dict[int, str] = {}
         self.navigation: NavigationFile | None = None
+        self.awaits_subscription = False
+        """An episode has just begun: the next tick waits for announced subscriptions, in either mode."""
         self._half_extents_m = half_extents_m
         self._last_stream_id = SNAPSHOT_STREAM_ID
         self.episode = Episode(1, network, half_extents_m)
@@ -71,6 +73,9 @@ class Simulation:
         if not reset_settings:
             self.episode.settings = old.settings
         self.last_snapshot = None
+        # the client that loads subscribes anew, and no snapshot may reach it while it has no episode at all
+        self.hub.announce(SNAPSHOT_STREAM_ID)
+        self.awaits_subscription = True
 
     def apply_settings(self, settings: layouts.EpisodeSettings) -> None:
         """Change the world's settings; synchronous mode begins with the lights at the beginning of their cycle.

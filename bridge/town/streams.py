@@ -88,6 +88,8 @@ class StreamHub:
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._is_stopping = False
+        self.accepted = 0
+        """How many connections there were so far."""
         self._thread = threading.Thread(target=self._serve, name="town-streams", daemon=True)
 
     def start(self) -> None:
@@ -120,9 +122,14 @@ class StreamHub:
         """Tell whether anybody listens to a stream."""
         return bool(self._sessions.get(stream_id))
 
-    def announce(self, stream_id: int) -> None:
-        """Expect a subscription: a client has asked for the token and will connect at any moment."""
+    def announce(self, stream_id: int, *, alone: bool = False) -> None:
+        """Expect a subscription: a client has asked for the token and will connect at any moment.
+
+        `alone` says that nobody else is expected on this stream any more.
+        """
         with self._lock:
+            if alone:
+                self._announced.pop(stream_id, None)
             if stream_id in self._sessions:
                 self._announced.setdefault(stream_id, []).append(time.monotonic() + ANNOUNCED_FOR_S)
 
@@ -200,6 +207,7 @@ class StreamHub:
             connection, _address = self._listener.accept()
         except OSError:
             return
+        self.accepted += 1
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(connection, selectors.EVENT_READ, Session(connection))

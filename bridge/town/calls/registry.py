@@ -31,8 +31,8 @@ class Connection(Protocol):
         """Note that the TrafficManager of a port ends with this client."""
         ...
 
-    def end_hold(self) -> None:
-        """Answer put-off calls again: the client has seen the new episode."""
+    def end_hold(self) -> bool:
+        """Answer put-off calls again: the client has seen the new episode. True if this ends a load of this client."""
         ...
 
 

@@ -42,9 +42,8 @@ def get_episode_info(call: Call) -> layouts.EpisodeInfo:
 @answers("get_sensor_token")
 def get_sensor_token(call: Call, stream_id: int) -> layouts.Token:
     """The token of a sensor's stream; the next synchronous tick waits for the subscription that this announces."""
-    if stream_id == SNAPSHOT_STREAM_ID:
-        call.connection.end_hold()
-    call.simulation.hub.announce(stream_id)
+    has_loaded = stream_id == SNAPSHOT_STREAM_ID and call.connection.end_hold()
+    call.simulation.hub.announce(stream_id, alone=has_loaded)
     return layouts.Token(call.simulation.token(stream_id))
 
 
