@@ -115,7 +115,10 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.INFO)
+    logging.addLevelName(logging.INFO, "")
+    logging.addLevelName(logging.WARNING, "warning: ")
+    logging.addLevelName(logging.ERROR, "error: ")
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s%(message)s", level=logging.INFO)
 
 
 def _follow_parent() -> None:

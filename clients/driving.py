@@ -29,7 +29,7 @@ from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
 from clients.viewer.hud import HudState
 
-RENDERER_DEADLINE_S: Final = 10.0
+RENDERER_DEADLINE_S: Final = 5.0
 _log = logging.getLogger("vidrive")
 
 
@@ -231,6 +231,8 @@ class DriveThread:
     def _told(self, pair: FramePair) -> str:
         """The notice on the picture; also logged, once when it comes and once when it goes."""
         notice = "" if pair.rendered is not None else f"{pair.notice or 'no renderer'}: showing the original"
+        if self.trace.shown == 0:
+            _log.info("driving: the first frame has come")
         if notice != self._notice:
             _log.info("%s", notice or "synthesized again")
             self._notice = notice

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         carla_port = int(town.wait_ready(READY_DEADLINE_S)[-1])
         renderer.wait_ready(READY_DEADLINE_S)
         print(f"both ready after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
-        plan = make_plan(SESSION, args, carla=(HOST, carla_port), endpoint=endpoint, model=args.model, seed=args.seed)
+        plan = make_plan(SESSION, args, carla=(HOST, carla_port), endpoint=endpoint, seed=args.seed)
         return conduct(plan, as_json=args.json)
 
 

@@ -1,0 +1,109 @@
+"""The demo as a person types it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+
+TIMEOUT_S = 240
+JSON_FIELDS = ["ticks", "rendered", "shown", "dropped", "resets", "rates_hz", "frame_age_ms", "stages_ms", "model"]
+
+
+def environment() -> dict[str, str]:
+    """This environment without a display, and with SDL told to use a driver that does not exist."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return {**kept, "SDL_VIDEODRIVER": "none of these"}
+
+
+def demo(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "clients", "demo", "--size", "256x128", *words],
+        cwd=folder,
+        env=environment() | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+
+def num_frames(video: Path) -> int:
+    with av.open(str(video)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_runs_with_one_seed_are_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    drives = []
+    for name in ("first", "second"):
+        words = ("--headless", "--seconds", "2", "--seed", "3", "--json", "--trace", f"{name}.jsonl")
+        run = demo(tmp_path, *words, *(("--record", "drive.mp4") if name == "first" else ()))
+        assert run.returncode == 0, run.stderr
+        (line,) = run.stdout.splitlines()
+        report = json.loads(line)
+        assert list(report) == [*JSON_FIELDS, "exit"]
+        assert (report["ticks"], report["rendered"], report["shown"]) == (40, 40, 40)
+        assert (report["dropped"], report["exit"], report["model"]) == (0, "done", "street-photo")
+        assert set(report["rates_hz"]) == {"simulator", "neural", "display", "control"}
+        for spread in (report["frame_age_ms"], *report["stages_ms"].values()):
+            assert 0 <= spread["p50"] <= spread["p95"] <= spread["max"]
+        drives.append(read_lines(tmp_path / f"{name}.jsonl"))
+    first, second = drives
+    ids = [line["frame_id"] for line in first]
+    assert ids == list(range(ids[0], ids[0] + 40))
+    assert [line["rendered_frame_id"] for line in first] == ids
+    for plane in ("labels_sha256", "synthesized_sha256"):
+        assert [line[plane] for line in first] == [line[plane] for line in second]
+        assert len({line[plane] for line in first}) > 20, "the drive stands still"
+    assert num_frames(tmp_path / "drive.mp4") == 40
+
+
+def test_without_a_display_it_says_so_and_writes_a_video(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--seconds", "1")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == ""
+    assert "there is no display here" in run.stderr
+    assert "writing demo.mp4 instead of opening a window" in run.stderr
+    assert "demo.mp4: 1.0 s of video" in run.stderr
+    assert num_frames(tmp_path / "demo.mp4") == 20
+
+
+def test_an_unknown_model_is_one_sentence(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--headless", "--model", "nightmare")
+    assert run.returncode == 2
+    error = run.stderr.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "nightmare" in error
+    assert "street-photo" in error
+    assert "Traceback" not in run.stderr
+
+
+def test_sigterm_ends_it_in_good_order(tmp_path: Path) -> None:
+    words = ["demo", "--size", "256x128", "--headless", "--record", "drive.mp4", "--json", "--seconds", "1000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clients", *words],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "the first frame has come" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        stdout, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 143
+    report = json.loads(stdout)
+    assert report["exit"] == "interrupted"
+    assert num_frames(tmp_path / "drive.mp4") == report["shown"] > 0
