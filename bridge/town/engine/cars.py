@@ -12,6 +12,7 @@ from bridge.town.engine.mesh import Mesh, MeshArrays, smooth_normals
 from bridge.town.engine.shapes import Motion, Shape, pitched, placed, yawed
 
 CREASE_DEG = 42.0
+GLASS_SHARE = 0.84  # of the cabin's height; roof rails and headers above
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _hull(mesh: Mesh, form: CarForm, size_m: tuple[float, float, float]) -> None
             (deck + 0.08, form.belt),
         ]
     knots += [(form.windscreen, form.belt - 0.01), (max(0.43, form.windscreen + 0.03), form.nose + 0.03)]
-    knots += [(0.487, form.nose), (0.5, form.nose - 0.07)]
+    knots += [(0.487, form.nose), (0.5, form.nose - 0.05)]
     shoulder = np.interp(station, [x for x, _ in knots], [z for _, z in knots])
     bottom = np.interp(station, [-0.5, -0.47, -0.4, 0.4, 0.47, 0.5], [0.12, 0.04, 0.0, 0.0, 0.04, 0.12])
     sections = []
@@ -175,9 +176,10 @@ def loft(mesh: Mesh, sections: NDArray, material: str, tag: int) -> None:
     for i in range(count - 1):
         for j in range(points - 1):
             mesh.quad(sections[i, j], sections[i + 1, j], sections[i + 1, j + 1], sections[i, j + 1], material, tag)
-    for end, order in ((0, (0, 2, 1)), (count - 1, (0, 1, 2))):
+    for end in (0, count - 1):
         fan = np.concatenate([sections[end].mean(0, keepdims=True), sections[end]])
-        triangle = [(0, k + 1, k + 2) if order == (0, 1, 2) else (0, k + 2, k + 1) for k in range(points - 1)]
+        order = [(0, 1 + k, 1 + (k + 1) % points) for k in range(points)]
+        triangle = order if end == 0 else [(a, c, b) for a, b, c in order]
         mesh.add(fan, triangle, material, tag, normal=(-1.0 if end == 0 else 1.0, 0.0, 0.0))
 
 
@@ -193,24 +195,35 @@ def _cabin(mesh: Mesh, form: CarForm, size_m: tuple[float, float, float]) -> Non
         breaks = [(0.0, 0.35, "paint"), (0.35, 0.7, "paint"), (0.7, 0.94, "glass")]
     breaks.append((breaks[-1][1], 1.0, "paint"))
     for side in (1, -1):
+        low = ((x_rear, side * belt_y, belt_z - 0.03), (x_front, side * belt_y, belt_z - 0.03))
+        high = ((top_rear, side * roof_y, roof_z), (top_front, side * roof_y, roof_z))
         for k0, k1, material in breaks:
-            low = [(x_rear + (x_front - x_rear) * k, side * belt_y, belt_z - 0.03) for k in (k0, k1)]
-            high = [(top_rear + (top_front - top_rear) * k, side * roof_y, roof_z) for k in (k0, k1)]
-            face = (low[1], low[0], high[0], high[1]) if side > 0 else (low[0], low[1], high[1], high[0])
-            mesh.quad(*face, material, form.tag)
-    rear_material = "paint" if form.panel else "glass"
-    for x_low, x_high, bulge, material in (
-        (x_front, top_front, 0.1, "glass"),
-        (x_rear, top_rear, -0.06, rear_material),
-    ):
-        ys_low, ys_high = np.linspace(-belt_y, belt_y, 5), np.linspace(-roof_y, roof_y, 5)
-        bow = bulge * (1 - np.linspace(-1, 1, 5) ** 2)
-        for k in range(4):
-            low = [(x_low + bow[i], ys_low[i], belt_z - 0.03 + 0.3 * abs(bow[i])) for i in (k, k + 1)]
-            high = [(x_high + 0.6 * bow[i], ys_high[i], roof_z + 0.25 * abs(bow[i])) for i in (k, k + 1)]
-            face = (low[0], low[1], high[1], high[0]) if bulge > 0 else (low[1], low[0], high[0], high[1])
-            mesh.quad(*face, material, form.tag)
+            for h0, h1, look in ((0.0, GLASS_SHARE, material), (GLASS_SHARE, 1.0, "paint")):
+                a, b = (_on_panel(low, high, k, h0) for k in (k0, k1))
+                d, c = (_on_panel(low, high, k, h1) for k in (k0, k1))
+                mesh.quad(*((b, a, d, c) if side > 0 else (a, b, c, d)), look, form.tag)
+    rear = "paint" if form.panel else "glass"
+    for x_low, x_high, bulge, material in ((x_front, top_front, 0.1, "glass"), (x_rear, top_rear, -0.06, rear)):
+        for h0, h1, look in ((0.0, GLASS_SHARE + 0.04, material), (GLASS_SHARE + 0.04, 1.0, "paint")):
+            for k in range(4):
+                corner = []
+                for u, h in ((k, h0), (k + 1, h0), (k + 1, h1), (k, h1)):
+                    across = u / 2.0 - 1.0
+                    bow = bulge * (1.0 - across**2) * (1.0 - 0.4 * h)
+                    y = across * (belt_y + (roof_y - belt_y) * h)
+                    z = belt_z - 0.03 + (roof_z - belt_z + 0.03) * h + 0.2 * abs(bow)
+                    corner.append((x_low + (x_high - x_low) * h + bow, y, z))
+                mesh.quad(*(corner if bulge > 0 else (corner[1], corner[0], corner[3], corner[2])), look, form.tag)
     _roof(mesh, form, (top_rear, top_front), roof_y, roof_z)
+
+
+def _on_panel(
+    low: tuple[tuple[float, float, float], ...], high: tuple[tuple[float, float, float], ...], k: float, h: float
+) -> tuple[float, ...]:
+    """Return the point at share k from rear to front and h from belt to roof of a cabin's side."""
+    foot = [a + (b - a) * k for a, b in zip(*low, strict=True)]
+    head = [a + (b - a) * k for a, b in zip(*high, strict=True)]
+    return tuple(a + (b - a) * h for a, b in zip(foot, head, strict=True))
 
 
 def _roof(mesh: Mesh, form: CarForm, span_x: tuple[float, float], half_y: float, z: float) -> None:
@@ -232,28 +245,26 @@ def _roof(mesh: Mesh, form: CarForm, span_x: tuple[float, float], half_y: float,
 def _front_and_tail(mesh: Mesh, form: CarForm, size_m: tuple[float, float, float]) -> None:
     """Add lamps, grille, bumpers' dark parts and number plates."""
     length, width, height = size_m
-    nose, tail = 0.5 * length + 0.006, -0.5 * length - 0.006
+    nose, tail = 0.5 * length + 0.012, -0.5 * length - 0.012
     lamp_z = form.nose * height - 0.16
     half = 0.5 * width
     for side in (1, -1):
         outer, inner = side * 0.72 * half, side * 0.40 * half
         y0, y1 = sorted((inner, outer))
         _patch(mesh, nose, (y0, y1), (lamp_z - 0.06, lamp_z + 0.05), "headlamp", form.tag)
-        swept = ((nose - 0.004, outer), (nose - 0.075, side * 0.86 * half))
+        swept = ((nose, outer), (nose - 0.07, side * 0.885 * half))
         a, b = swept if side > 0 else swept[::-1]
         z0, z1 = lamp_z - 0.05, lamp_z + 0.055
         mesh.quad((*a, z0), (*b, z0), (*b, z1), (*a, z1), "headlamp", form.tag)
         z = form.tail * height - 0.24
         y0, y1 = sorted((side * 0.46 * half, side * 0.79 * half))
         _patch(mesh, tail, (y0, y1), (z, z + 0.13), "tail_lamp", form.tag)
-    _patch(mesh, nose, (-0.38 * half, 0.38 * half), (lamp_z - 0.09, lamp_z + 0.05), "dark", form.tag)
-    _patch(
-        mesh, nose, (-0.66 * half, 0.66 * half), (form.clearance_m + 0.14, form.clearance_m + 0.26), "dark", form.tag
-    )
-    _patch(mesh, nose + 0.004, (-0.26, 0.26), (form.clearance_m + 0.2, form.clearance_m + 0.31), "plate", form.tag)
+    _patch(mesh, nose, (-0.34 * half, 0.34 * half), (lamp_z - 0.05, lamp_z + 0.03), "dark", form.tag)
+    _patch(mesh, nose, (-0.6 * half, 0.6 * half), (form.clearance_m + 0.13, form.clearance_m + 0.24), "dark", form.tag)
+    _patch(mesh, nose + 0.012, (-0.26, 0.26), (form.clearance_m + 0.2, form.clearance_m + 0.31), "plate", form.tag)
     _patch(mesh, tail, (-0.7 * half, 0.7 * half), (form.clearance_m + 0.12, form.clearance_m + 0.25), "dark", form.tag)
     plate_z = form.tail * height - 0.27
-    _patch(mesh, tail - 0.004, (-0.26, 0.26), (plate_z, plate_z + 0.11), "plate", form.tag)
+    _patch(mesh, tail - 0.012, (-0.26, 0.26), (plate_z, plate_z + 0.11), "plate", form.tag)
 
 
 def _patch(mesh: Mesh, x: float, across: tuple[float, float], up: tuple[float, float], material: str, tag: int) -> None:

@@ -248,7 +248,7 @@ def _reflect(r, g, b, gloss, ambient, lit, view, normal, params, environment):
     grazing = ONE - min(ONE, abs(twice) * HALF)
     squared = grazing * grazing
     fresnel = f4(0.04) + f4(0.96) * squared * squared * grazing
-    share = (fresnel * f4(0.9) + f4(0.10)) * gloss if gloss > HALF else fresnel * gloss * f4(1.2)
+    share = (fresnel * f4(0.86) + f4(0.14)) * gloss if gloss > HALF else fresnel * gloss * f4(1.2)
     er, eg, eb = _sky(environment, rx, ry, rz)
     seen = share * (f4(0.4) + f4(0.6) * ambient)
     keep = ONE - share
@@ -352,9 +352,9 @@ def _shade(
         toward_sun = f4(0.18) + f4(0.55) * max(toward_sun, ZERO)
     lit = ZERO
     if toward_sun > ZERO:
-        lift = f4(0.05)
+        lift = f4(0.13)
         lit = _sunlight(
-            x + wx * lift, y + wy * lift, height + wz * lift, QUARTER if is_foliage else f4(0.06), params,
+            x + wx * lift, y + wy * lift, height + wz * lift, QUARTER if is_foliage else f4(0.07), params,
             static_depth, static_bounds, moving_depth,
         )  # fmt: skip
     ground_ambient, contact, sunlit, macro = _ground(grid, params, x, y)

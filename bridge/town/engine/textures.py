@@ -56,10 +56,10 @@ def speckled(
 
 def asphalt(seed: int) -> Texture:
     """Return tarmac: fine aggregate, faint mottling, a few hairline cracks."""
-    tile = speckled("5c5c5e", seed, 0.05, 6, 0.085)
+    tile = speckled("5a5a5c", seed, 0.045, 6, 0.06)
     stones = np.random.default_rng(seed + 3).random((SIZE_PX, SIZE_PX), dtype=np.float32)
-    tile[stones > 0.985, :3] *= 1.22
-    tile[stones < 0.02, :3] *= 0.8
+    tile[stones > 0.985, :3] *= 1.16
+    tile[stones < 0.02, :3] *= 0.85
     crack = np.abs(value_noise(SIZE_PX, seed + 7, 5, 3) - 0.5) < 0.0026
     tile[..., :3] *= 1 - 0.16 * crack[..., None]
     return tile
