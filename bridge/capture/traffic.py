@@ -103,7 +103,9 @@ class Traffic:
         return blueprint
 
     def _stop(self) -> None:
-        self._manager.set_synchronous_mode(False)
+        # Left alone it would go on asking the server in its thread, step at the ticks of this process's next drive,
+        # and abort the process when the server ends.
+        self._manager.shut_down()
 
 
 def _free_port() -> int:
