@@ -37,9 +37,9 @@ _MODELS: dict[str, _Model] = {
     "ford.crown": _Model("sedan", (5.37, 1.85, 1.5)),
     "ford.mustang": _Model("coupe", (4.72, 1.87, 1.34)),
     "gazelle.omafiets": _Model("bicycle", (1.84, 0.6, 1.75)),
-    "harley-davidson.low_rider": _Model("motorcycle", (2.35, 0.76, 1.6)),
+    "harley-davidson.low_rider": _Model("motorcycle", (2.35, 0.76, 1.74)),
     "jeep.wrangler_rubicon": _Model("suv", (3.87, 1.85, 1.86)),
-    "kawasaki.ninja": _Model("motorcycle", (2.03, 0.74, 1.6)),
+    "kawasaki.ninja": _Model("motorcycle", (2.03, 0.74, 1.74)),
     "lincoln.mkz_2017": _Model("sedan", (4.9, 1.86, 1.48)),
     "lincoln.mkz_2020": _Model("sedan", (4.89, 1.86, 1.48)),
     "mercedes.coupe": _Model("coupe", (5.03, 1.92, 1.42)),
@@ -56,10 +56,10 @@ _MODELS: dict[str, _Model] = {
     "tesla.cybertruck": _Model("pickup", (5.9, 2.05, 1.9)),
     "tesla.model3": _Model("sedan", (4.69, 1.85, 1.45)),
     "toyota.prius": _Model("sedan", (4.51, 1.76, 1.5)),
-    "vespa.zx125": _Model("motorcycle", (1.81, 0.7, 1.6)),
+    "vespa.zx125": _Model("motorcycle", (1.81, 0.7, 1.74)),
     "volkswagen.t2": _Model("minibus", (4.48, 1.75, 1.96)),
     "volkswagen.t2_2021": _Model("minibus", (4.44, 1.75, 1.99)),
-    "yamaha.yzf": _Model("motorcycle", (2.21, 0.74, 1.6)),
+    "yamaha.yzf": _Model("motorcycle", (2.21, 0.74, 1.74)),
 }
 _GENERIC_CAR = _Model("sedan", (4.6, 1.82, 1.47))
 # What stands parked along the kerbs.
