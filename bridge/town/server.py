@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from bridge.protocol.errors import SimulatorError
 from bridge.town.actors import HalfExtents, default_half_extents_m
@@ -19,6 +20,9 @@ from bridge.town.simulation import Simulation
 from bridge.town.streams import StreamHub
 from bridge.town.streets import StreetNetwork, build_street_network
 from bridge.town.views import Painter
+
+if TYPE_CHECKING:
+    from bridge.town.engine.painter import TownPainter
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +59,12 @@ class TownServer:
             undo.callback(stream_listener.close)
             self.stream_port: int = stream_listener.getsockname()[1]
             network = network or build_street_network(seed)
+            half_extents_m: HalfExtents = default_half_extents_m
             if painter is None:
-                painter = _default_painter(network, seed)
-            undo.pop_all()
-        self.simulation = Simulation(network, painter, _half_extents_of(painter))
+                painter, half_extents_m = _own_engine(network, seed)
+                undo.callback(painter.close)
+            self._resources = undo.pop_all()
+        self.simulation = Simulation(network, painter, half_extents_m)
         self._hub = StreamHub(stream_listener, self.simulation.first_message)
         self.simulation.hub = self._hub
         self.simulation.stream_port = self.stream_port
@@ -79,6 +85,7 @@ class TownServer:
         self._rpc.stop()
         self._clock.stop()
         self._hub.stop()
+        self._resources.close()
         self._stopped.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -140,13 +147,14 @@ def _listen_near(host: str, port: int) -> socket.socket:
         return _listen(host, 0)
 
 
-def _default_painter(network: StreetNetwork, seed: int) -> Painter:
-    """Return the town's own engine; imported here because it compiles and builds for a while."""
+def _own_engine(network: StreetNetwork, seed: int) -> tuple[TownPainter, HalfExtents]:
+    """Return the town's own engine, ready to draw, and the sizes of the bodies that it draws.
+
+    Imported here because the engine compiles and builds for a while, and tests do without it.
+    """
+    from bridge.town.engine.catalogue import body_half_extents_m
     from bridge.town.engine.painter import TownPainter
 
-    return TownPainter(network, seed=seed)
-
-
-def _half_extents_of(painter: Painter) -> HalfExtents:
-    """Return the sizes of bodies as the engine draws them, if it says."""
-    return getattr(painter, "body_half_extents_m", default_half_extents_m)
+    painter = TownPainter(network, seed=seed)
+    painter.warm_up()
+    return painter, body_half_extents_m
