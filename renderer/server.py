@@ -46,7 +46,7 @@ class RenderServer:
 
         Raises UsageError if that cannot be, and for an endpoint that other machines reach without a CURVE key.
         """
-        check_listen(endpoint, secret_key)
+        sockets.check_listen(endpoint, secret_key)
         self._model = model
         self._sessions = Sessions(max_sessions, idle_limit_s)
         self._complained: set[bytes] = set()
@@ -195,16 +195,6 @@ class RenderServer:
         log.warning("refused a client: %s", what)
 
 
-def check_listen(endpoint: str, secret_key: Path | None) -> None:
-    """Raise UsageError for what is no endpoint, or for one that other machines reach without a key."""
-    sockets.check_endpoint(endpoint)
-    if secret_key is None and not sockets.stays_on_host(endpoint):
-        raise UsageError(
-            f"{endpoint} can be reached from other machines, and this server has no key",
-            f"Listen at {sockets.DEFAULT_ENDPOINT}, or give --curve-secret FILE. {sockets.KEY_HINT}",
-        )
-
-
 def run_server(
     model_name: str,
     listen: str,
@@ -216,7 +206,7 @@ def run_server(
 
     `ready` is called with the endpoint, its port filled in, once clients can connect.
     """
-    check_listen(listen, secret_key)
+    sockets.check_listen(listen, secret_key)
     model = load_model(model_name, device_name)
     with RenderServer(model, listen, secret_key=secret_key) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)

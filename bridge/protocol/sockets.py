@@ -88,6 +88,18 @@ def check_endpoint(endpoint: str) -> None:
     raise UsageError(f"{endpoint!r} is not an endpoint", f"Write one as {DEFAULT_ENDPOINT} or ipc:///tmp/renderer")
 
 
+def check_listen(endpoint: str, secret_key: Path | None) -> None:
+    """Raise UsageError for what a server cannot listen at: no endpoint, no key where other machines can connect."""
+    check_endpoint(endpoint)
+    if secret_key is None and not stays_on_host(endpoint):
+        raise UsageError(
+            f"{endpoint} can be reached from other machines, and this server has no key",
+            f"Listen at {DEFAULT_ENDPOINT}, or give --curve-secret FILE. {KEY_HINT}",
+        )
+    if secret_key is not None:
+        load_secret_key(secret_key)
+
+
 def load_secret_key(path: Path) -> CurveKeys:
     """Read a CURVE secret key file (NAME.key_secret); raises UsageError with what to do."""
     keys = _load_keys(path)

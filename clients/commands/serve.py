@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bridge.protocol.sockets import DEFAULT_ENDPOINT
+from bridge.protocol.sockets import DEFAULT_ENDPOINT, check_listen
 
 DESCRIPTION = "Serve a model to render clients over ZeroMQ. Ctrl-C ends it."
 
@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until stopped; prints `ready ENDPOINT` on stdout once clients can connect."""
+    check_listen(args.listen, args.curve_secret)  # before the seconds that the imports below take
+
     from renderer.backends.host import prepare_process
 
     prepare_process()  # before torch is imported, below

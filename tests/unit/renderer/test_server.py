@@ -20,11 +20,12 @@ from bridge.protocol import wire
 from bridge.protocol.errors import LabelError, RenderRefused, RenderServerError, UsageError
 from bridge.protocol.frames import BodyPose, CameraIntrinsics, RenderedFrame, SensorFrame
 from bridge.protocol.messages import PROTOCOL_VERSION, Bye, Hello, Message, Motion, Refusal, Render, Rendered, Welcome
+from bridge.protocol.sockets import check_listen
 from bridge.render_client import RenderClient
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
 from renderer.models.reprojecting import ReprojectingModel
-from renderer.server import RenderServer, check_listen
+from renderer.server import RenderServer
 from renderer.sessions import MAX_FRAME_GAP
 from renderer.temporal import TemporalState
 
