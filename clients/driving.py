@@ -47,7 +47,6 @@ class DrivePlan:
     carla_port: int
     endpoint: str
     server_key: Path | None = None
-    model: str = ""
     seed: int = 0
     num_ticks: int | None = None
     windowed: bool = False
@@ -62,13 +61,15 @@ def make_plan(
     carla: tuple[str, int],
     endpoint: str,
     server_key: Path | None = None,
-    model: str = "",
     seed: int = 0,
+    num_ticks: int | None = None,
 ) -> DrivePlan:
     """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top."""
     session = load_session(session_name)
     if args.headless or args.record is not None:
         session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
+    if args.seconds is not None:
+        num_ticks = max(1, round(args.seconds / session.fixed_delta_s))
     rig = load_rig(session.rig)
     if args.size is not None:
         rig = msgspec.structs.replace(rig, width_px=args.size[0], height_px=args.size[1])
@@ -79,9 +80,8 @@ def make_plan(
         carla_port=carla[1],
         endpoint=endpoint,
         server_key=server_key,
-        model=model,
         seed=seed,
-        num_ticks=None if args.seconds is None else max(1, round(args.seconds / session.fixed_delta_s)),
+        num_ticks=num_ticks,
         windowed=not args.headless,
         record=args.record,
         trace=args.trace,
@@ -94,7 +94,7 @@ class DriveThread:
     def __init__(self, plan: DrivePlan) -> None:
         self.plan = plan
         self.trace = Trace() if plan.trace is None else DigestTrace(plan.trace)
-        self.model = plan.model
+        self.model = ""
         self.standing = f"connecting to the inference server at {plan.endpoint}"
         self.window_display = WindowDisplay(self._hud) if plan.windowed else None
         self._display: Sink = self.window_display or OffscreenDisplay(self._hud)
@@ -166,7 +166,7 @@ class DriveThread:
     def _connect(self, recorder: Recorder | None) -> None:
         plan = self.plan
         cv2.setNumThreads(1)  # the cores belong to the simulator and the renderer
-        with RenderClient(plan.endpoint, model=plan.model, server_key=plan.server_key) as client:
+        with RenderClient(plan.endpoint, server_key=plan.server_key) as client:
             self.model = client.wait_connected(RENDERER_DEADLINE_S).name
             self.standing = f"connecting to the simulator at {plan.carla_host}:{plan.carla_port}"
             with open_drive(

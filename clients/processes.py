@@ -13,9 +13,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Final
 
@@ -23,6 +25,7 @@ from bridge.protocol.errors import UsageError, VidriveError
 
 PARENT_FD: Final = "VIDRIVE_PARENT_FD"
 STOP_DEADLINE_S: Final = 5.0
+READY_DEADLINE_S: Final = 180.0  # the first start on a machine compiles and builds the town
 # One thread for each of OpenMP's and OpenBLAS's callers and no spinning: several processes share few cores. Buffers of
 # a frame's size stay in the heap instead of being mapped and faulted in anew for every frame.
 CHILD_ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -151,6 +154,34 @@ class Child:
             for line in stream:
                 self._last_lines.append(line.rstrip())
                 print(f"{self.name}: {line.rstrip()}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A town and an inference server that were just started; `wait_ready` before either is used."""
+
+    town: Child
+    renderer: Child
+    endpoint: str
+
+    def wait_ready(self) -> tuple[str, int]:
+        """Wait for both; return the town's host and port. Raises ChildFailed."""
+        host, port = self.town.wait_ready(READY_DEADLINE_S)
+        self.renderer.wait_ready(READY_DEADLINE_S)
+        return host, int(port)
+
+
+@contextlib.contextmanager
+def start_servers(seed: int = 0, model: str = "") -> Iterator[Servers]:
+    """Start a town and an inference server at once, on free ports of this host; stop both on the way out."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vidrive-"))
+        endpoint = f"ipc://{folder}/renderer"
+        town = Child("town", ["town", "--host", "127.0.0.1", "--port", "0", "--seed", str(seed)])
+        stack.enter_context(town)
+        renderer = Child("renderer", ["serve", "--listen", endpoint, *(["--model", model] if model else [])])
+        stack.enter_context(renderer)
+        yield Servers(town, renderer, endpoint)
 
 
 def end_with_parent(fd: int) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -19,8 +17,6 @@ DESCRIPTION = (
 SESSION: Final = "demo"
 DEFAULT_VIDEO: Final = Path("demo.mp4")
 HEADLESS_S: Final = 20.0
-READY_DEADLINE_S: Final = 180.0  # the first start on a machine compiles the town's loops
-HOST: Final = "127.0.0.1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Start everything, drive, stop everything."""
-    from clients.processes import Child
+    from clients.processes import start_servers
     from clients.viewer.window import display_missing
 
     if not args.headless and (missing := display_missing()):
@@ -43,27 +39,12 @@ def run(args: argparse.Namespace) -> int:
         args.seconds = HEADLESS_S
     print("starting the town and the renderer", file=sys.stderr)
     started_s = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vidrive-")))
-        endpoint = f"ipc://{folder / 'renderer'}"
-        town = stack.enter_context(Child("town", _town_words(args)))
-        renderer = stack.enter_context(Child("renderer", _serve_words(args, endpoint)))
-
+    with start_servers(args.seed, args.model) as servers:
         # Imported while the two start: it takes about as long as they do.
         from clients.driving import make_plan
         from clients.report import conduct
 
-        carla_port = int(town.wait_ready(READY_DEADLINE_S)[-1])
-        renderer.wait_ready(READY_DEADLINE_S)
+        address = servers.wait_ready()
         print(f"both ready after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
-        plan = make_plan(SESSION, args, carla=(HOST, carla_port), endpoint=endpoint, seed=args.seed)
+        plan = make_plan(SESSION, args, carla=address, endpoint=servers.endpoint, seed=args.seed)
         return conduct(plan, as_json=args.json)
-
-
-def _town_words(args: argparse.Namespace) -> list[str]:
-    return ["town", "--host", HOST, "--port", "0", "--seed", str(args.seed)]
-
-
-def _serve_words(args: argparse.Namespace, endpoint: str) -> list[str]:
-    model = ["--model", args.model] if args.model else []
-    return ["serve", "--listen", endpoint, *model]

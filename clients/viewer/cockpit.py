@@ -46,14 +46,15 @@ class Cockpit:
     def _show(self, window: Window) -> None:
         """Show the next pair when it comes; without one, keep the window fresh."""
         waiting = self._display.wait(REFRESH_S)
+        rig = self._drive.plan.rig
+        self._composer.half_size_px = window.half_size_px(rig.width_px, rig.height_px)
         if waiting is not None:
             self._last, self._last_shown_s = waiting, time.monotonic()
             window.show(self._composer.render(*waiting))
             self._display.shown(waiting[0])
             return
-        rig = self._drive.plan.rig
         if self._last is None:
-            window.show(self._composer.waiting(2 * rig.width_px, rig.height_px, self._drive.standing))
+            window.show(self._composer.waiting(rig.width_px, rig.height_px, self._drive.standing))
             return
         silent_s = time.monotonic() - self._last_shown_s
         if silent_s > SILENCE_S:

@@ -22,12 +22,15 @@ OVERLAY_OPACITY: Final = 0.6
 
 
 class Composer:
-    """Draws frame pairs, all of one size; what is shown beside them can be switched at any time.
+    """Draws frame pairs; how large and what is shown beside them can be switched at any time.
 
-    `show_labels` blends the label map's colours over the original; `show_hud` and `show_help` are the panels.
+    `half_size_px` is (width, height) of each half, None for the frames' own: text is drawn at that size, so that it is
+    sharp in a window of any size. `show_labels` blends the label map's colours over the original; `show_hud` and
+    `show_help` are the panels.
     """
 
     def __init__(self) -> None:
+        self.half_size_px: tuple[int, int] | None = None
         self.show_labels = False
         self.show_hud = True
         self.show_help = False
@@ -41,7 +44,7 @@ class Composer:
         Where nothing was rendered the original stands on both sides, and its caption says so.
         """
         sensor, rendered = pair.sensor, pair.rendered
-        height, width = sensor.label_map.shape
+        width, height = self.half_size_px or sensor.label_map.shape[::-1]
         surface, text = self._prepare(width, height)
         left, right = self._canvas_bgra[:, :width], self._canvas_bgra[:, width:]
         original = _picture(sensor)
@@ -69,8 +72,8 @@ class Composer:
         return np.asarray(cv2.cvtColor(self.render(pair, hud), cv2.COLOR_BGRA2RGB), np.uint8)
 
     def waiting(self, width_px: int, height_px: int, sentence: str) -> NDArray[np.uint8]:
-        """Return a dark picture, (H, W, 4) u8 BGRA, that says what is being waited for."""
-        surface, text = self._prepare(width_px // 2, height_px)
+        """Return a dark picture for halves of this size, (H, 2W, 4) u8 BGRA, that says what is being waited for."""
+        surface, text = self._prepare(*(self.half_size_px or (width_px, height_px)))
         surface.fill((18, 20, 24))
         text.draw_notice(surface, sentence, danger=False)
         if self.show_help:
@@ -104,7 +107,8 @@ def _draw(rgb: NDArray[np.uint8], half_bgra: NDArray[np.uint8]) -> None:
     """Fill one half of the canvas; a picture of another size is fitted to it."""
     if rgb.shape[:2] != half_bgra.shape[:2]:
         height, width = half_bgra.shape[:2]
-        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        method = cv2.INTER_AREA if width < rgb.shape[1] else cv2.INTER_LINEAR
+        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=method), np.uint8)
     cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, dst=half_bgra)
 
 

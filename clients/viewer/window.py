@@ -68,6 +68,11 @@ class Window:
         """Close the window."""
         pygame.display.quit()
 
+    def half_size_px(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """Return the size at which two halves of this shape fill the window."""
+        width, height = fit(2 * width_px, height_px, *pygame.display.get_surface().get_size())[2:]
+        return max(1, width // 2), height
+
     def take_keys(self, driver: KeyboardDriver) -> list[Action]:
         """Hand all keys since the last call to the driver; return what they do, in order (closing is QUIT)."""
         actions: list[Action] = []

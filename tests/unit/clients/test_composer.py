@@ -91,6 +91,16 @@ def test_a_picture_of_another_size_is_fitted() -> None:
     assert (picture_rgb[:, WIDTH:] == GREEN).all()
 
 
+def test_halves_fill_the_size_that_a_window_asks_for() -> None:
+    composer = Composer()
+    composer.half_size_px = (800, 400)
+    picture_rgb = composer.render_rgb(pair(), HudState())
+    assert picture_rgb.shape == (400, 1600, 3)
+    assert tuple(picture_rgb[200, 20]) == RED
+    assert tuple(picture_rgb[200, 1580]) == GREEN
+    assert composer.waiting(WIDTH, HEIGHT, "waiting").shape == (400, 1600, 4)
+
+
 def test_the_frame_id_is_burnt_into_both_halves() -> None:
     composer = Composer()
     first = composer.render_rgb(pair(111111), HudState())
@@ -130,7 +140,7 @@ def test_help_covers_no_more_than_the_middle() -> None:
 
 
 def test_waiting_is_dark_and_says_something() -> None:
-    picture_bgra = Composer().waiting(640, 240, "waiting for localhost:2000")
+    picture_bgra = Composer().waiting(320, 240, "waiting for localhost:2000")
     assert picture_bgra.shape == (240, 640, 4)
     assert np.median(picture_bgra[..., :3]) < 32
     assert picture_bgra[..., :3].max() > 200

@@ -45,6 +45,13 @@ def test_a_picture_of_the_windows_size_is_shown_pixel_for_pixel(window: Window) 
     assert (shown_rgb() == canvas[..., 2::-1]).all()
 
 
+def test_halves_that_fill_the_window(window: Window) -> None:
+    width, height = window.half_size_px(320, 160)
+    assert width / height == pytest.approx(2.0, abs=0.02)
+    pygame.display.set_mode((1000, 100), pygame.RESIZABLE)
+    assert window.half_size_px(320, 160) == (200, 100)
+
+
 def test_after_a_resize_the_rest_is_black(window: Window) -> None:
     pygame.display.set_mode((400, 400), pygame.RESIZABLE)
     window.show(red_bgra(640, 160))

@@ -1,0 +1,84 @@
+"""What a frame costs when nothing overlaps: one step after the other, so that no process waits for another's core."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.capture.drive import Drive, open_drive
+from bridge.protocol.errors import RenderRefused, RenderServerError
+from bridge.protocol.frames import FramePair, RenderedFrame, SensorFrame
+from bridge.protocol.messages import Refusal
+from bridge.render_client import RenderClient
+from clients.driving import DrivePlan
+from clients.recorder import Recorder
+from clients.viewer.display import OffscreenDisplay
+from clients.viewer.hud import HudState
+
+WARM_UP: Final = 20
+ANSWER_DEADLINE_S: Final = 10.0
+INFERENCE: Final = ("warp", "infer", "to_uint8")  # the server's stages that are the generator's own
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """Wall times in ms, one a frame: the simulator's, the generator's, and everything else (capture's decoding, both
+    ways over the wire, pairing, composing, recording)."""
+
+    simulator_ms: NDArray[np.float64]
+    generator_ms: NDArray[np.float64]
+    bridge_ms: NDArray[np.float64]
+
+
+def measure_frames(plan: DrivePlan, num_frames: int) -> FrameTimes:
+    """Drive `num_frames` frames of a plan, one step after the other, and return what each took."""
+    cv2.setNumThreads(1)
+    times: list[tuple[float, float, float]] = []
+    display = OffscreenDisplay(lambda pair: HudState(frame_age_ms=pair.age_ms))
+    with (
+        tempfile.TemporaryDirectory(prefix="vidrive-bench-") as folder,
+        RenderClient(plan.endpoint) as client,
+        open_drive(plan.session, plan.rig, host=plan.carla_host, port=plan.carla_port) as drive,
+        Recorder(Path(folder) / "bench.mp4", 20.0, 2 * plan.rig.width_px, plan.rig.height_px) as recorder,
+    ):
+        client.wait_connected(ANSWER_DEADLINE_S)
+        times.extend(_step(drive, client, display, recorder) for _ in range(WARM_UP + num_frames))
+    simulator_ms, generator_ms, bridge_ms = np.array(times[WARM_UP:]).T
+    return FrameTimes(simulator_ms, generator_ms, bridge_ms)
+
+
+def _step(
+    drive: Drive, client: RenderClient, display: OffscreenDisplay, recorder: Recorder
+) -> tuple[float, float, float]:
+    start_s = time.perf_counter()
+    frame_id = drive.tick(None)
+    ticked_s = time.perf_counter()
+    frame = drive.read(frame_id)
+    rendered = _rendered(client, frame)
+    display.accept(FramePair(frame, rendered, (time.monotonic() - frame.captured_s) * 1e3))
+    recorder.write(display.canvas_bgra)
+    end_s = time.perf_counter()
+    wait_ms = drive.stages_ms["wait"]
+    generator_ms = sum(rendered.stages_ms.get(stage, 0.0) for stage in INFERENCE)
+    simulator_ms = (ticked_s - start_s) * 1e3 + wait_ms
+    return simulator_ms, generator_ms, (end_s - start_s) * 1e3 - simulator_ms - generator_ms
+
+
+def _rendered(client: RenderClient, frame: SensorFrame) -> RenderedFrame:
+    if not client.submit(frame, 1):
+        raise RenderServerError("the inference server does not take a frame", "Look at its lines above")
+    deadline_s = time.monotonic() + ANSWER_DEADLINE_S
+    while time.monotonic() < deadline_s:
+        for answer in client.poll(0.25):
+            if isinstance(answer, Refusal):
+                raise RenderRefused(answer.code, answer.message, answer.hint)
+            if answer.frame_id == frame.frame_id:
+                return answer
+    raise RenderServerError("the inference server does not answer", "Look at its lines above")

@@ -1,0 +1,108 @@
+"""`vidrive bench`: the figures of this machine, beside what they are meant to be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+DESCRIPTION = (
+    "Measure on this machine what a frame costs in the town, in the generator and in everything between them, and how "
+    "fast all of it is together. Takes about a minute and leaves no files."
+)
+SESSION: Final = "demo"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure; `goal` 0 where there is none, `at_least` where more is better."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float = 0.0
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        if not self.goal:
+            return None
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `vidrive bench`."""
+    from clients.commands.drive import picture_size
+
+    parser.add_argument("--size", metavar="WxH", type=picture_size, help="of a frame (default: the rig's)")
+    parser.add_argument("--frames", type=_count, default=200, help="frames in each measurement (default: %(default)s)")
+    parser.add_argument("--model", metavar="NAME", default="", help="the generator (default: the one that ships)")
+    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; the exit code does not depend on what comes out."""
+    figures = list(_measure(args))
+    if args.json:
+        print(json.dumps({"figures": [{**asdict(figure), "met": figure.met} for figure in figures]}))
+    else:
+        print("\n".join(_table(figures)))
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> Iterable[Figure]:
+    from clients.processes import start_servers
+
+    with start_servers(model=args.model) as servers:
+        import numpy as np
+
+        from clients.bench.frame import measure_frames
+        from clients.bench.transport import measure_transport
+        from clients.driving import DriveThread, make_plan
+
+        address = servers.wait_ready()
+        drive_args = argparse.Namespace(headless=True, record=None, size=args.size, seconds=None, trace=None)
+        plan = make_plan(SESSION, drive_args, carla=address, endpoint=servers.endpoint, num_ticks=args.frames)
+
+        print("one step after the other ...", file=sys.stderr)
+        times = measure_frames(plan, args.frames)
+        yield Figure("simulator, p50", float(np.median(times.simulator_ms)), "ms")
+        yield Figure("generator, p50", float(np.median(times.generator_ms)), "ms")
+        yield Figure("everything else, p50", float(np.median(times.bridge_ms)), "ms", goal=3.0)
+
+        print("all at once ...", file=sys.stderr)
+        drive = DriveThread(plan)
+        drive.start()
+        drive.wait_for_end()
+        drive.result()
+        report = drive.trace.report()
+        yield Figure("synthesized frames", report.rates_hz["neural"], "Hz", goal=15.0, at_least=True)
+        yield Figure("frame age, p50", report.frame_age_ms.p50, "ms", goal=90.0)
+        yield Figure("frame age, p95", report.frame_age_ms.p95, "ms")
+
+    print("transport ...", file=sys.stderr)
+    transport = measure_transport(args.frames)
+    product_ms, bare_ms = float(np.median(transport.product_ms)), float(np.median(transport.bare_ms))
+    yield Figure("1080p label map one way, p50", product_ms, "ms")
+    yield Figure("the same by bare ZeroMQ, p50", bare_ms, "ms")
+    yield Figure("their ratio", product_ms / bare_ms, "times", goal=1.3)
+
+
+def _table(figures: Iterable[Figure]) -> Iterable[str]:
+    for figure in figures:
+        line = f"{figure.name:<30} {figure.value:9.2f} {figure.unit:<6}"
+        if figure.met is None:
+            yield line.rstrip()
+        else:
+            bound = "at least" if figure.at_least else "at most"
+            yield f"{line} {bound} {figure.goal:g}: {'yes' if figure.met else 'NO'}"
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames")
+    return int(text)
