@@ -27,17 +27,17 @@ WireResponse = tuple[tuple[int, int | list[str]]]
 """A command's own `[[1, actor_id]]` or `[[0, [message]]]`."""
 
 
-class Command(Layout):
+class Command(Layout, frozen=True):
     """Base of every command's payload."""
 
 
-class ActorCommand(Command):
+class ActorCommand(Command, frozen=True):
     """Base of the commands whose first field is an actor; 0 stands for the actor that the batch has just spawned."""
 
     actor_id: U32
 
 
-class SpawnActor(Command):
+class SpawnActor(Command, frozen=True):
     """Spawn, then run `do_after` on the new actor; `attachment_type` is noise unless `parent` holds a value."""
 
     description: ActorDescription
@@ -48,126 +48,126 @@ class SpawnActor(Command):
     do_after: list[WireCommand]
 
 
-class DestroyActor(ActorCommand):
+class DestroyActor(ActorCommand, frozen=True):
     """Remove an actor."""
 
 
-class ApplyVehicleControl(ActorCommand):
+class ApplyVehicleControl(ActorCommand, frozen=True):
     """Set throttle, steer, brake and gears of a vehicle."""
 
     control: VehicleControl
 
 
-class ApplyVehicleAckermannControl(ActorCommand):
+class ApplyVehicleAckermannControl(ActorCommand, frozen=True):
     """Set a vehicle's wanted steering angle, speed and acceleration."""
 
     control: VehicleAckermannControl
 
 
-class ApplyWalkerControl(ActorCommand):
+class ApplyWalkerControl(ActorCommand, frozen=True):
     """Set a walker's direction and speed."""
 
     control: WalkerControl
 
 
-class ApplyVehiclePhysicsControl(ActorCommand):
+class ApplyVehiclePhysicsControl(ActorCommand, frozen=True):
     """Replace a vehicle's physical parameters."""
 
     physics_control: VehiclePhysicsControl
 
 
-class ApplyTransform(ActorCommand):
+class ApplyTransform(ActorCommand, frozen=True):
     """Put an actor somewhere else."""
 
     transform: Transform
 
 
-class ApplyWalkerState(ActorCommand):
+class ApplyWalkerState(ActorCommand, frozen=True):
     """Put a walker somewhere and say how fast it walks, in m/s; the client's pedestrian AI sends it each tick."""
 
     transform: Transform
     speed: float
 
 
-class ApplyTargetVelocity(ActorCommand):
+class ApplyTargetVelocity(ActorCommand, frozen=True):
     """Give an actor a velocity in m/s, world axes."""
 
     velocity: Vector3D
 
 
-class ApplyTargetAngularVelocity(ActorCommand):
+class ApplyTargetAngularVelocity(ActorCommand, frozen=True):
     """Give an actor an angular velocity in deg/s."""
 
     angular_velocity: Vector3D
 
 
-class ApplyImpulse(ActorCommand):
+class ApplyImpulse(ActorCommand, frozen=True):
     """Push an actor once, in N s."""
 
     impulse: Vector3D
 
 
-class ApplyForce(ActorCommand):
+class ApplyForce(ActorCommand, frozen=True):
     """Push an actor for one tick, in N."""
 
     force: Vector3D
 
 
-class ApplyAngularImpulse(ActorCommand):
+class ApplyAngularImpulse(ActorCommand, frozen=True):
     """Turn an actor once."""
 
     impulse: Vector3D
 
 
-class ApplyTorque(ActorCommand):
+class ApplyTorque(ActorCommand, frozen=True):
     """Turn an actor for one tick."""
 
     torque: Vector3D
 
 
-class SetSimulatePhysics(ActorCommand):
+class SetSimulatePhysics(ActorCommand, frozen=True):
     """Switch an actor's physics on or off."""
 
     enabled: bool
 
 
-class SetEnableGravity(ActorCommand):
+class SetEnableGravity(ActorCommand, frozen=True):
     """Switch an actor's gravity on or off."""
 
     enabled: bool
 
 
-class SetAutopilot(ActorCommand):
+class SetAutopilot(ActorCommand, frozen=True):
     """Tell the server that the client's TrafficManager drives; the server has nothing to do."""
 
     enabled: bool
 
 
-class ShowDebugTelemetry(ActorCommand):
+class ShowDebugTelemetry(ActorCommand, frozen=True):
     """Show a vehicle's telemetry in the server's window."""
 
     enabled: bool
 
 
-class SetVehicleLightState(ActorCommand):
+class SetVehicleLightState(ActorCommand, frozen=True):
     """Set a vehicle's lights."""
 
     flags: U32
 
 
-class ApplyLocation(ActorCommand):
+class ApplyLocation(ActorCommand, frozen=True):
     """Move an actor without turning it."""
 
     location: Vector3D
 
 
-class ConsoleCommand(Command):
+class ConsoleCommand(Command, frozen=True):
     """Run a command of the game engine's console."""
 
     text: str
 
 
-class SetTrafficLightState(ActorCommand):
+class SetTrafficLightState(ActorCommand, frozen=True):
     """Set a traffic light."""
 
     state: I32

@@ -90,7 +90,7 @@ def encode_depth(depth_m: NDArray[np.float32], out: NDArray[np.uint8] | None = N
 def decode_depth(bgra: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the depth in metres (H, W) f64; the inverse of `encode_depth` to half a code, 0.03 mm."""
     code = bgra[..., 2].astype(np.uint32) | bgra[..., 1].astype(np.uint32) << 8 | bgra[..., 0].astype(np.uint32) << 16
-    return code * (FAR_M / _MAX_CODE)
+    return code.astype(np.float64) * (FAR_M / _MAX_CODE)
 
 
 def encode_semantic(tags: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

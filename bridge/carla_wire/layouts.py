@@ -34,14 +34,14 @@ class Layout(msgspec.Struct, array_like=True, frozen=True):
     """Base of every layout: an immutable struct that travels as an array of its fields in order."""
 
 
-class Vector2D(Layout):
+class Vector2D(Layout, frozen=True):
     """A point of a curve."""
 
     x: float = 0.0
     y: float = 0.0
 
 
-class Vector3D(Layout):
+class Vector3D(Layout, frozen=True):
     """A vector or location."""
 
     x: float = 0.0
@@ -49,7 +49,7 @@ class Vector3D(Layout):
     z: float = 0.0
 
 
-class Rotation(Layout):
+class Rotation(Layout, frozen=True):
     """A rotation in degrees; the order differs from Transform's constructor in the wheel."""
 
     pitch: float = 0.0
@@ -57,14 +57,14 @@ class Rotation(Layout):
     roll: float = 0.0
 
 
-class Transform(Layout):
+class Transform(Layout, frozen=True):
     """Where something is and how it is turned, in world axes."""
 
     location: Vector3D = Vector3D()
     rotation: Rotation = Rotation()
 
 
-class BoundingBox(Layout):
+class BoundingBox(Layout, frozen=True):
     """Centre in the actor's own axes, half sizes, rotation; an all-zero extent means "no such actor" to the wheel."""
 
     location: Vector3D = Vector3D()
@@ -73,7 +73,7 @@ class BoundingBox(Layout):
     actor_id: U32 = 0
 
 
-class GeoLocation(Layout):
+class GeoLocation(Layout, frozen=True):
     """A position on the globe."""
 
     latitude_deg: float
@@ -81,7 +81,7 @@ class GeoLocation(Layout):
     altitude_m: float
 
 
-class ColorRgb(Layout):
+class ColorRgb(Layout, frozen=True):
     """A colour, 0..255."""
 
     r: U8 = 0
@@ -89,20 +89,20 @@ class ColorRgb(Layout):
     b: U8 = 0
 
 
-class Token(Layout):
+class Token(Layout, frozen=True):
     """A stream token of 24 bytes; see `streams.StreamToken` for what is inside."""
 
     data: bytes
 
 
-class EpisodeInfo(Layout):
+class EpisodeInfo(Layout, frozen=True):
     """The current episode and the token of its snapshot stream."""
 
     episode_id: U64
     token: Token
 
 
-class EpisodeSettings(Layout):
+class EpisodeSettings(Layout, frozen=True):
     """The world's settings; `fixed_delta_seconds` is an optional number."""
 
     synchronous_mode: bool = False
@@ -118,14 +118,14 @@ class EpisodeSettings(Layout):
     spectator_as_ego: bool = True
 
 
-class MapInfo(Layout):
+class MapInfo(Layout, frozen=True):
     """The map's name and where vehicles may be spawned."""
 
     name: str
     spawn_points: list[Transform]
 
 
-class WeatherParameters(Layout):
+class WeatherParameters(Layout, frozen=True):
     """CARLA's fourteen weather numbers; the defaults are the preset ClearNoon."""
 
     cloudiness: float = 5.0
@@ -144,7 +144,7 @@ class WeatherParameters(Layout):
     dust_storm: float = 0.0
 
 
-class ActorAttribute(Layout):
+class ActorAttribute(Layout, frozen=True):
     """An attribute of a blueprint; type 1 bool, 2 int, 3 float, 4 string, 5 colour "r,g,b"."""
 
     id: str
@@ -155,7 +155,7 @@ class ActorAttribute(Layout):
     restrict_to_recommended: bool
 
 
-class ActorDefinition(Layout):
+class ActorDefinition(Layout, frozen=True):
     """A blueprint; `tags` is a comma separated list."""
 
     uid: U32
@@ -164,7 +164,7 @@ class ActorDefinition(Layout):
     attributes: list[ActorAttribute]
 
 
-class AttributeValue(Layout):
+class AttributeValue(Layout, frozen=True):
     """The value that a client gives to an attribute of a blueprint."""
 
     id: str
@@ -172,7 +172,7 @@ class AttributeValue(Layout):
     value: str
 
 
-class ActorDescription(Layout):
+class ActorDescription(Layout, frozen=True):
     """Which blueprint to spawn, with every attribute's value."""
 
     uid: U32
@@ -180,7 +180,7 @@ class ActorDescription(Layout):
     attributes: list[AttributeValue] = msgspec.field(default_factory=list)
 
 
-class Actor(Layout):
+class Actor(Layout, frozen=True):
     """What a client learns of an actor once; `stream_token` is empty unless the actor is a sensor with a stream."""
 
     id: U32
@@ -191,7 +191,7 @@ class Actor(Layout):
     stream_token: bytes = b""
 
 
-class VehicleControl(Layout):
+class VehicleControl(Layout, frozen=True):
     """What the driver does: throttle and brake 0..1, steer -1..1 (right positive)."""
 
     throttle: float = 0.0
@@ -203,7 +203,7 @@ class VehicleControl(Layout):
     gear: I32 = 0
 
 
-class VehicleAckermannControl(Layout):
+class VehicleAckermannControl(Layout, frozen=True):
     """Steer in radians (right positive), its speed in rad/s, speed in m/s, acceleration in m/s2, jerk in m/s3."""
 
     steer: float = 0.0
@@ -213,7 +213,7 @@ class VehicleAckermannControl(Layout):
     jerk: float = 0.0
 
 
-class AckermannControllerSettings(Layout):
+class AckermannControllerSettings(Layout, frozen=True):
     """Gains of the two controllers that turn an Ackermann target into pedals."""
 
     speed_kp: float = 0.15
@@ -224,7 +224,7 @@ class AckermannControllerSettings(Layout):
     accel_kd: float = 0.01
 
 
-class WalkerControl(Layout):
+class WalkerControl(Layout, frozen=True):
     """Where a walker goes (unit vector) and how fast, m/s."""
 
     direction: Vector3D = Vector3D(1.0, 0.0, 0.0)
@@ -232,7 +232,7 @@ class WalkerControl(Layout):
     jump: bool = False
 
 
-class GearPhysicsControl(Layout):
+class GearPhysicsControl(Layout, frozen=True):
     """One forward gear: its ratio and the shares of maximum rpm at which the box shifts."""
 
     ratio: float = 1.0
@@ -240,7 +240,7 @@ class GearPhysicsControl(Layout):
     up_ratio: float = 0.65
 
 
-class WheelPhysicsControl(Layout):
+class WheelPhysicsControl(Layout, frozen=True):
     """One wheel; angles in degrees, radius and position in centimetres, torques in Nm."""
 
     tire_friction: float = 3.5
@@ -255,7 +255,7 @@ class WheelPhysicsControl(Layout):
     position: Vector3D = Vector3D()
 
 
-class VehiclePhysicsControl(Layout):
+class VehiclePhysicsControl(Layout, frozen=True):
     """A vehicle's physical parameters, in CARLA's units."""
 
     torque_curve: list[Vector2D]
@@ -277,7 +277,7 @@ class VehiclePhysicsControl(Layout):
     use_sweep_wheel_collision: bool
 
 
-class WheelTelemetryData(Layout):
+class WheelTelemetryData(Layout, frozen=True):
     """What one wheel does now: rad/s, N and Nm."""
 
     tire_friction: float = 0.0
@@ -293,7 +293,7 @@ class WheelTelemetryData(Layout):
     normalized_lat_force: float = 0.0
 
 
-class VehicleTelemetryData(Layout):
+class VehicleTelemetryData(Layout, frozen=True):
     """What a vehicle does now."""
 
     speed: float
@@ -306,20 +306,20 @@ class VehicleTelemetryData(Layout):
     wheels: list[WheelTelemetryData]
 
 
-class VehicleLightState(Layout):
+class VehicleLightState(Layout, frozen=True):
     """A vehicle's lights as a bit mask."""
 
     flags: U32 = 0
 
 
-class VehicleLights(Layout):
+class VehicleLights(Layout, frozen=True):
     """One vehicle's lights in the list of all."""
 
     actor_id: U32
     flags: U32
 
 
-class EnvironmentObject(Layout):
+class EnvironmentObject(Layout, frozen=True):
     """A thing of the static world."""
 
     transform: Transform
@@ -329,7 +329,7 @@ class EnvironmentObject(Layout):
     label: U8
 
 
-class LightState(Layout):
+class LightState(Layout, frozen=True):
     """A street light; group 0 none, 1 vehicle, 2 street, 3 building, 4 other."""
 
     id: U32
@@ -340,21 +340,21 @@ class LightState(Layout):
     active: bool
 
 
-class LabelledPoint(Layout):
+class LabelledPoint(Layout, frozen=True):
     """Where a ray met the world, and the semantic tag there."""
 
     location: Vector3D
     label: U8
 
 
-class ProjectedPoint(Layout):
+class ProjectedPoint(Layout, frozen=True):
     """Whether a ray met something, and what."""
 
     found: bool
     point: LabelledPoint
 
 
-class OpendriveGenerationParameters(Layout):
+class OpendriveGenerationParameters(Layout, frozen=True):
     """How a world is built from an OpenDRIVE file."""
 
     vertex_distance: float = 2.0
@@ -366,14 +366,14 @@ class OpendriveGenerationParameters(Layout):
     enable_pedestrian_navigation: bool = True
 
 
-class TrafficManagerAddress(Layout):
+class TrafficManagerAddress(Layout, frozen=True):
     """Where a TrafficManager listens."""
 
     host: str
     port: U16
 
 
-class DebugShape(Layout):
+class DebugShape(Layout, frozen=True):
     """A debug drawing; the primitive stays encoded, for the town draws none."""
 
     primitive: msgspec.Raw

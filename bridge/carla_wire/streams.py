@@ -114,7 +114,7 @@ def unpack_size(data: bytes) -> int:
     return size
 
 
-class InertialMeasurement(Layout):
+class InertialMeasurement(Layout, frozen=True):
     """Acceleration with gravity in m/s2 and angular velocity in rad/s, sensor axes; compass in radians, 0 = north."""
 
     accelerometer: Vector3D
@@ -122,7 +122,7 @@ class InertialMeasurement(Layout):
     compass_rad: float
 
 
-class CollisionEvent(Layout):
+class CollisionEvent(Layout, frozen=True):
     """Who met whom, and the impulse on the first, in N s."""
 
     actor: Actor

@@ -147,6 +147,10 @@ def _color_of(attributes: dict[str, str]) -> tuple[int, int, int]:
     return (r, g, b)
 
 
+def _change(before: Triple, now: Triple, dt_s: float) -> Triple:
+    return ((now[0] - before[0]) / dt_s, (now[1] - before[1]) / dt_s, (now[2] - before[2]) / dt_s)
+
+
 def _box(actor_id: int, half: tuple[float, float, float], centre_z_m: float) -> layouts.BoundingBox:
     return layouts.BoundingBox(layouts.Vector3D(0.0, 0.0, centre_z_m), layouts.Vector3D(*half), actor_id=actor_id)
 
@@ -246,8 +250,7 @@ class Vehicle(Actor):
         )
         self.velocity_m_s = (vx * cos - vy * sin, vx * sin + vy * cos, self.climb_m_s)
         self.angular_velocity_deg_s = (0.0, 0.0, math.degrees(float(state[dynamics.YAW_RATE])))
-        now = self.velocity_m_s
-        self.acceleration_m_s2 = tuple((now[i] - before[i]) / dt_s for i in range(3))
+        self.acceleration_m_s2 = _change(before, self.velocity_m_s, dt_s)
 
     def _advance_height(self, dt_s: float, ground_m: float) -> float:
         z_m = self.pose.z_m
@@ -353,7 +356,7 @@ class Walker(Actor):
         way, speed = self.control.direction, self.control.speed
         before = self.velocity_m_s
         self.velocity_m_s = (way.x * speed, way.y * speed, 0.0)
-        self.acceleration_m_s2 = tuple((self.velocity_m_s[i] - before[i]) / dt_s for i in range(3))
+        self.acceleration_m_s2 = _change(before, self.velocity_m_s, dt_s)
         self.stride_m += math.hypot(way.x, way.y) * speed * dt_s
         if self.is_led:
             return

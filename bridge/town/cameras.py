@@ -57,7 +57,7 @@ def _pixels(camera: Camera, planes: Planes) -> memoryview:
         pixels = encode_instance(_painted(planes.semantic), _painted(planes.instance), out)
     else:
         pixels = encode_flow(_painted(planes.flow_px))
-    return memoryview(pixels)
+    return pixels.data
 
 
 def _painted(plane: _T | None) -> _T:

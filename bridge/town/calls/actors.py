@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from bridge.carla_wire import commands, layouts
-from bridge.town.actors import Actor, Vehicle, Walker, pose_of
+from bridge.town.actors import Actor, Vehicle, Walker
 from bridge.town.calls import lights, vehicles
-from bridge.town.calls.registry import Call, CallRefused, answers
+from bridge.town.calls.registry import Call, CallRefused, answers, finite, finite_pose, finite_vector
 from bridge.town.episode import SpawnRefused
 
 KICK_TIMEOUT_S = 0.5
@@ -37,6 +37,7 @@ def _spawn(
         parent = call.simulation.episode.actors.get(parent_id)
         if parent is None:
             raise CallRefused("unable to attach actor: parent actor not found")
+    finite_pose(transform)
     try:
         return call.simulation.spawn(description, transform, parent)
     except SpawnRefused as error:
@@ -96,7 +97,7 @@ def get_actor_bounding_box(call: Call, actor_id: int) -> layouts.BoundingBox:
 @answers("set_actor_transform")
 def set_actor_transform(call: Call, actor_id: int, transform: layouts.Transform) -> None:
     """Put an actor somewhere; relative to its parent if it has one."""
-    call.actor(actor_id, Actor).move_to(pose_of(transform))
+    call.actor(actor_id, Actor).move_to(finite_pose(transform))
 
 
 @answers("set_actor_location")
@@ -105,7 +106,7 @@ def set_actor_location(call: Call, actor_id: int, location: layouts.Vector3D) ->
     actor = call.actor(actor_id, Actor)
     now = actor.pose if actor.parent is None else actor.relative_pose
     turn = layouts.Rotation(now.pitch_deg, now.yaw_deg, now.roll_deg)
-    actor.move_to(pose_of(layouts.Transform(location, turn)))
+    actor.move_to(finite_pose(layouts.Transform(location, turn)))
 
 
 @answers("set_actor_simulate_physics", neutral=None)
@@ -142,6 +143,7 @@ def set_actor_dead(_call: Call, _actor_id: int) -> None:
 @answers("apply_control_to_walker")
 def apply_control_to_walker(call: Call, actor_id: int, control: layouts.WalkerControl) -> None:
     """Let a walker walk."""
+    finite(*finite_vector(control.direction), control.speed)
     call.actor(actor_id, Walker).walk(control)
 
 
@@ -192,7 +194,8 @@ def _run(call: Call, command: commands.Command) -> int:
 
 
 def _apply_walker_state(call: Call, actor_id: int, transform: layouts.Transform, speed_m_s: float) -> None:
-    call.actor(actor_id, Walker).lead(pose_of(transform), speed_m_s)
+    finite(speed_m_s)
+    call.actor(actor_id, Walker).lead(finite_pose(transform), speed_m_s)
 
 
 def _set_light_state(call: Call, actor_id: int, flags: int) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
+from bridge.carla_wire import layouts
 from bridge.carla_wire.methods import METHODS
-from bridge.town.actors import Actor
+from bridge.carla_wire.snapshot import Triple
+from bridge.town.actors import Actor, pose_of, six_of
 from bridge.town.clock import Clock
+from bridge.town.pose import Pose
 from bridge.town.simulation import Simulation
 
 
@@ -54,6 +58,26 @@ class Call:
 
 
 _A = TypeVar("_A", bound=Actor)
+
+
+def finite(*numbers: float) -> None:
+    """Raise CallRefused unless all numbers are finite: one NaN in a vehicle's state would never leave it again."""
+    if not all(map(math.isfinite, numbers)):
+        raise CallRefused("Numbers must be finite")
+
+
+def finite_pose(transform: layouts.Transform) -> Pose:
+    """Return a wire transform as a pose; raises CallRefused unless it is made of finite numbers."""
+    pose = pose_of(transform)
+    finite(*six_of(pose))
+    return pose
+
+
+def finite_vector(vector: layouts.Vector3D) -> Triple:
+    """Return a wire vector as three numbers; raises CallRefused unless they are finite."""
+    finite(vector.x, vector.y, vector.z)
+    return (vector.x, vector.y, vector.z)
+
 
 LATER: Final = object()
 """A handler returns this when the answer is sent by somebody else."""

@@ -7,7 +7,7 @@ import math
 from bridge.carla_wire import layouts
 from bridge.town import vehicle as dynamics
 from bridge.town.actors import Actor, Vehicle, Walker
-from bridge.town.calls.registry import Call, answers
+from bridge.town.calls.registry import Call, answers, finite, finite_vector
 
 FORCE_LASTS_S = 0.05
 """A force acts for one tick; this is its length when the settings fix none."""
@@ -16,6 +16,7 @@ FORCE_LASTS_S = 0.05
 @answers("apply_control_to_vehicle")
 def apply_control_to_vehicle(call: Call, actor_id: int, control: layouts.VehicleControl) -> None:
     """Set pedals, steering, hand brake and reverse; gears shift by themselves."""
+    finite(control.throttle, control.steer, control.brake)
     vehicle = call.actor(actor_id, Vehicle)
     vehicle.control, vehicle.ackermann = control, None
 
@@ -23,6 +24,7 @@ def apply_control_to_vehicle(call: Call, actor_id: int, control: layouts.Vehicle
 @answers("apply_ackermann_control_to_vehicle")
 def apply_ackermann_control_to_vehicle(call: Call, actor_id: int, control: layouts.VehicleAckermannControl) -> None:
     """Set a steering angle and a speed to reach; the town's own controller moves the pedals."""
+    finite(control.steer, control.speed, control.acceleration)
     call.actor(actor_id, Vehicle).ackermann = control
 
 
@@ -49,6 +51,11 @@ def get_physics_control(call: Call, actor_id: int) -> layouts.VehiclePhysicsCont
 @answers("apply_physics_control")
 def apply_physics_control(call: Call, actor_id: int, control: layouts.VehiclePhysicsControl) -> None:
     """Change mass, engine, drag, wheels, brakes and steering; what the model has no counterpart for is ignored."""
+    finite(control.mass, control.drag_coefficient, control.final_ratio, control.max_rpm)
+    finite(*(point.y for point in control.torque_curve))
+    for wheel in control.wheels:
+        finite(wheel.tire_friction, wheel.radius, wheel.max_steer_angle)
+        finite(wheel.max_brake_torque, wheel.max_handbrake_torque)
     vehicle = call.actor(actor_id, Vehicle)
     vehicle.set_model(dynamics.with_physics_control(vehicle.model, control))
 
@@ -70,9 +77,9 @@ def get_wheel_steer_angle(call: Call, actor_id: int, wheel: int) -> float:
 @answers("set_actor_target_velocity")
 def set_actor_target_velocity(call: Call, actor_id: int, velocity: layouts.Vector3D) -> None:
     """Give a vehicle or walker a velocity in world axes."""
-    actor = call.actor(actor_id, Actor)
+    actor, wanted = call.actor(actor_id, Actor), finite_vector(velocity)
     if isinstance(actor, Vehicle):
-        actor.set_velocity((velocity.x, velocity.y, velocity.z))
+        actor.set_velocity(wanted)
     elif isinstance(actor, Walker):
         speed = math.hypot(velocity.x, velocity.y)
         way = layouts.Vector3D(velocity.x / speed, velocity.y / speed) if speed > 0.0 else actor.control.direction
@@ -82,15 +89,15 @@ def set_actor_target_velocity(call: Call, actor_id: int, velocity: layouts.Vecto
 @answers("set_actor_target_angular_velocity")
 def set_actor_target_angular_velocity(call: Call, actor_id: int, velocity: layouts.Vector3D) -> None:
     """Give a vehicle an angular velocity in deg/s about its upright axis."""
-    actor = call.actor(actor_id, Actor)
+    actor, (_x, _y, yaw_rate_deg_s) = call.actor(actor_id, Actor), finite_vector(velocity)
     if isinstance(actor, Vehicle):
-        actor.dynamics[dynamics.YAW_RATE] = math.radians(velocity.z)
+        actor.dynamics[dynamics.YAW_RATE] = math.radians(yaw_rate_deg_s)
 
 
 @answers("enable_actor_constant_velocity")
 def enable_actor_constant_velocity(call: Call, actor_id: int, velocity: layouts.Vector3D) -> None:
     """Keep a vehicle at a velocity in its own axes, whatever its pedals do."""
-    call.actor(actor_id, Vehicle).constant_velocity_m_s = (velocity.x, velocity.y, velocity.z)
+    call.actor(actor_id, Vehicle).constant_velocity_m_s = finite_vector(velocity)
 
 
 @answers("disable_actor_constant_velocity")
@@ -102,9 +109,9 @@ def disable_actor_constant_velocity(call: Call, actor_id: int) -> None:
 @answers("add_actor_impulse")
 def add_actor_impulse(call: Call, actor_id: int, impulse: layouts.Vector3D) -> None:
     """Push a vehicle, N s in world axes."""
-    actor = call.actor(actor_id, Actor)
+    actor, push_n_s = call.actor(actor_id, Actor), finite_vector(impulse)
     if isinstance(actor, Vehicle):
-        actor.push((impulse.x, impulse.y, impulse.z))
+        actor.push(push_n_s)
 
 
 @answers("add_actor_force")

@@ -1,0 +1,111 @@
+"""The town's README, made from the registry of calls and the library of blueprints: it cannot be out of date.
+
+`python -m bridge.town.readme` writes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridge.town.blueprints import build_library
+from bridge.town.calls import ANSWERS, REFUSALS
+
+README = Path(__file__).with_name("README.md")
+
+_INTRODUCTION = """# The town
+
+An embedded street simulator that speaks CARLA 0.9.16's own protocol: the unmodified `carla` wheel, its TrafficManager
+and its pedestrian AI connect to it as to a CARLA server. Start it with `vidrive town`; it must be another process than
+its clients, because several calls of the wheel wait for the server without releasing Python's lock.
+
+This file is written by `python -m bridge.town.readme`; edit that module, not this file.
+
+## How it is built
+
+| file | job |
+|---|---|
+| `server` | sockets, threads, the life of the process: `TownServer`, `run_town` |
+| `rpc` | a thread per client; dispatch; replies that are put off |
+| `calls/` | the handlers, by subject, each registered with `@answers(...)` |
+| `simulation`, `episode`, `clock` | the state, one tick of it, and what makes it tick |
+| `actors`, `traffic_lights`, `sensors` | what an actor of each kind knows, does and measures |
+| `vehicle` | the planar four-tyre car |
+| `cameras`, `streams` | planes from the painter to CARLA's images; delivery to subscribers |
+| `navmesh` | the pedestrians' navigation mesh |
+| `streets`, `roads`, `opendrive`, `plan` | the street network and its OpenDRIVE text |
+| `engine/` | the renderer behind `views.Painter` |
+
+The bytes themselves are `bridge/carla_wire`'s.
+
+## A tick
+
+Physics, then the frame counter, then the sensors, and the snapshot last: when a client's `tick()` returns, every frame
+of that tick is on its way. The reply to `tick_cue` does not wait for the painting. Cameras with equal pose, size and
+field of view are painted once. Without synchronous mode the town ticks at 20 Hz, or at `1 / fixed_delta_seconds`.
+The same seed and the same calls in synchronous mode give the same sensor data, bit for bit; entering synchronous mode
+puts the traffic lights at the beginning of their cycle, and loading a world restarts actor ids.
+
+## Five habits that CARLA does not have, and why
+
+| habit | without it |
+|---|---|
+| a synchronous tick waits for subscriptions whose token was just asked for | a fast client loses its first frame |
+| a stream is never closed by the server, not even an unknown one | the client reconnects thousands of times a second |
+| a client that asks for the settings in a loop is answered once a frame | TrafficManager takes a whole core |
+| while a client loads, its settings calls and all ticks wait until it has subscribed anew | TrafficManager crashes |
+| in asynchronous mode a spawn is answered after a snapshot with the actor | getters return zeros, walker AI crashes |
+
+## Where it differs from CARLA
+
+* Vehicles are planar: no pitch or roll; they stand on the ground, climb kerbs and fall when put into the air.
+* Every attachment is rigid, spring arms included.
+* A walker's location is the middle of its body, a vehicle's is on the ground, as in CARLA.
+* The weather is stored and returned; pictures do not show it yet.
+* Instance ids are actor ids; the static world has id 0.
+* GNSS agrees with the wheel's `Map.transform_to_geolocation`: y grows to the north there.
+* Cameras have no lens distortion, and the RGB camera's post-processing attributes are ignored.
+"""
+
+
+def render() -> str:
+    """Return the README's text."""
+    return "\n".join([_INTRODUCTION, *_blueprints(), *_answered(), *_without_effect(), *_refused()]) + "\n"
+
+
+def _blueprints() -> list[str]:
+    ids = [definition.id for definition in build_library()]
+    groups = {kind: [name for name in ids if name.startswith(kind)] for kind in ("vehicle.", "walker.", "sensor.")}
+    return [
+        "## Blueprints",
+        "",
+        f"{len(groups['vehicle.'])} vehicles, {len(groups['walker.'])} walkers, the walkers' AI, and the sensors",
+        ", ".join(f"`{name}`" for name in groups["sensor."]) + ".",
+        "",
+    ]
+
+
+def _answered() -> list[str]:
+    rows = [f"| `{name}` | {answer.promise} |" for name, answer in sorted(ANSWERS.items()) if not answer.without_effect]
+    return ["## Calls that are answered", "", "| call | what it does |", "|---|---|", *rows, ""]
+
+
+def _without_effect() -> list[str]:
+    rows = [f"| `{name}` | {answer.promise} |" for name, answer in sorted(ANSWERS.items()) if answer.without_effect]
+    return ["## Calls that are accepted and change nothing", "", "| call | why |", "|---|---|", *rows, ""]
+
+
+def _refused() -> list[str]:
+    rows = [f"| `{name}` | {why} |" for name, why in sorted(REFUSALS.items())]
+    return [
+        "## Calls that are refused",
+        "",
+        "A client's call raises `RuntimeError` with the sentence; one that the wheel does not wait for does nothing.",
+        "",
+        "| call | sentence |",
+        "|---|---|",
+        *rows,
+    ]
+
+
+if __name__ == "__main__":
+    README.write_text(render(), encoding="utf-8")
