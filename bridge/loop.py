@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from bridge.prefetch import Captured, Prefetch, Street
 from bridge.protocol.errors import LabelError, RenderRefused, VidriveError
 from bridge.protocol.frames import EgoControl, FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.messages import Refusal
-from bridge.trace import LoopReport, Trace
+from bridge.trace import LoopReport, Trace, pair_line, server_stages
 
 _ANSWER_SLICE_S: Final = 0.25
 _LIVE_SLICE_S: Final = 0.002
@@ -355,24 +355,12 @@ class FrameLoop:
             trace.happened("display")
         stages_ms = {**captured.stages_ms, "submit": submit_ms}
         if rendered is not None:
-            stages_ms.update(rendered.stages_ms)
+            stages_ms.update(server_stages(rendered, stages_ms))
         stages_ms["show"] = (shown_s - paired_s) * 1e3
         stages_ms["record"] = (time.monotonic() - shown_s) * 1e3
         for name, duration_ms in stages_ms.items():
             trace.stages.add(name, duration_ms)
-        trace.frame((shown_s - frame.captured_s) * 1e3, _line(pair, stages_ms))
-
-
-def _line(pair: FramePair, stages_ms: dict[str, float]) -> dict[str, Any]:
-    return {
-        "frame_id": pair.sensor.frame_id,
-        "time_s": round(pair.sensor.time_s, 6),
-        "sequence": pair.rendered.sequence if pair.rendered else None,
-        "rendered_frame_id": pair.rendered.frame_id if pair.rendered else None,
-        "reset": pair.rendered.reset if pair.rendered else "",
-        "notice": pair.notice,
-        "stages_ms": {name: round(duration_ms, 3) for name, duration_ms in stages_ms.items()},
-    }
+        trace.frame((shown_s - frame.captured_s) * 1e3, pair_line(pair, stages_ms))
 
 
 def _break_between(before: SensorFrame | None, frame: SensorFrame) -> str:

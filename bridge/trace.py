@@ -13,9 +13,11 @@ import msgspec
 import numpy as np
 
 from bridge.protocol.errors import OutputError
+from bridge.protocol.frames import FramePair, RenderedFrame
 
 _REMEMBERED: Final = 20_000  # durations kept for the percentiles: the last quarter of an hour at 20 Hz
 _RECENT_S: Final = 2.0
+CLIENT_STAGES: Final = ("prepare", "round_trip")  # what `RenderClient` adds to the stages of the server
 RATES: Final = ("simulator", "neural", "display", "control")
 
 
@@ -139,3 +141,27 @@ class Trace:
         if self._lines is not None:
             self._lines.close()
             self._lines = None
+
+
+def server_stages(rendered: RenderedFrame, own_ms: Mapping[str, float]) -> dict[str, float]:
+    """Return the server's stages, none under a name of the bridge's own, and "transport": both ways over the wire."""
+    server_ms = {name: ms for name, ms in rendered.stages_ms.items() if name not in CLIENT_STAGES}
+    stages_ms = {f"server_{name}" if name in own_ms else name: ms for name, ms in server_ms.items()}
+    round_trip_ms = rendered.stages_ms.get("round_trip")
+    if round_trip_ms is not None:
+        stages_ms["transport"] = max(0.0, round_trip_ms - sum(server_ms.values()))
+        stages_ms["round_trip"] = round_trip_ms
+    return stages_ms
+
+
+def pair_line(pair: FramePair, stages_ms: dict[str, float]) -> dict[str, Any]:
+    """Return what a trace says of one pair."""
+    return {
+        "frame_id": pair.sensor.frame_id,
+        "time_s": round(pair.sensor.time_s, 6),
+        "sequence": pair.rendered.sequence if pair.rendered else None,
+        "rendered_frame_id": pair.rendered.frame_id if pair.rendered else None,
+        "reset": pair.rendered.reset if pair.rendered else "",
+        "notice": pair.notice,
+        "stages_ms": {name: round(duration_ms, 3) for name, duration_ms in stages_ms.items()},
+    }

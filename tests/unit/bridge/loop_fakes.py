@@ -134,7 +134,15 @@ class FakeRenderer:
         if refusal is not None:
             return [refusal]
         reset = "evicted" if frame.frame_id in self.resets_at else ""
-        return [RenderedFrame(frame.frame_id, sequence, picture_of(frame.frame_id), {"infer": 1.0}, reset=reset)]
+        return [
+            RenderedFrame(
+                frame.frame_id,
+                sequence,
+                picture_of(frame.frame_id),
+                {"prepare": 0.1, "decode": 0.5, "infer": 1.0, "round_trip": 2.5},
+                reset=reset,
+            )
+        ]
 
 
 class Pairs:

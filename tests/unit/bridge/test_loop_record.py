@@ -279,7 +279,9 @@ def test_the_trace_has_a_line_for_every_frame(tmp_path) -> None:
     assert [line["frame_id"] for line in lines] == list(range(100, 106))
     assert [line["rendered_frame_id"] for line in lines] == [100, 101, 102, None, None, None]
     assert lines[3]["notice"]
-    assert lines[0]["stages_ms"]["infer"] == 1.0
+    stages_ms = lines[0]["stages_ms"]
+    assert (stages_ms["infer"], stages_ms["round_trip"], stages_ms["transport"]) == (1.0, 2.5, 1.0)
+    assert (stages_ms["decode"], stages_ms["server_decode"]) == (0.2, 0.5), "two stages of one name stay two"
 
 
 def test_a_trace_that_cannot_be_written_says_so(tmp_path) -> None:
