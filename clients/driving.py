@@ -102,6 +102,8 @@ class DriveThread:
         self._loop: FrameLoop | None = None
         self._control: EgoControl | None = None
         self._stop = threading.Event()
+        # Instead of the thread's own `join`: up to Python 3.12 a signal's exception in there marks it as ended.
+        self._ended = threading.Event()
         self._error: BaseException | None = None
         self._notice = ""
         self._thread = threading.Thread(target=self._run, name="drive", daemon=True)
@@ -115,21 +117,15 @@ class DriveThread:
     @property
     def running(self) -> bool:
         """Whether it still drives or cleans up."""
-        return self._thread.is_alive()
+        return not self._ended.is_set()
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for its end; return whether it came."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything is closed and cleaned up; return whether it is."""
+        return self._ended.wait(timeout_s)
 
     def stop(self) -> None:
         """Ask it to end after the frame it works on."""
         self._stop.set()
-
-    def wait_for_end(self) -> None:
-        """Wait until everything is closed and cleaned up."""
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def result(self) -> None:
         """Raise what ended the drive, once it has ended, if it did not end as planned."""
@@ -162,6 +158,7 @@ class DriveThread:
             self._error = error
         finally:
             self.trace.close()
+            self._ended.set()
 
     def _connect(self, recorder: Recorder | None) -> None:
         plan = self.plan

@@ -31,7 +31,7 @@ def conduct(plan: DrivePlan, *, as_json: bool) -> int:
         raise
     finally:
         drive.stop()
-        drive.wait_for_end()
+        drive.wait()
         _print_report(drive, reason, as_json=as_json)
     return 0
 

@@ -77,7 +77,7 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
         print("all at once ...", file=sys.stderr)
         drive = DriveThread(plan)
         drive.start()
-        drive.wait_for_end()
+        drive.wait()
         drive.result()
         report = drive.trace.report()
         yield Figure("synthesized frames", report.rates_hz["neural"], "Hz", goal=15.0, at_least=True)
