@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from bridge.protocol.labels import check_labels
 from bridge.protocol.messages import ModelCard, Motion, PlaneName, Render
 from renderer.temporal import EngineMotion
 
-MAX_PIXELS = 4096 * 2304
+MAX_PIXELS: Final = 4096 * 2304
 
 
 @dataclass(frozen=True)

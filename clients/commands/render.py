@@ -1,0 +1,199 @@
+"""`vidrive render`: pictures from label maps, offline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bridge.protocol.errors import OutputError, UsageError
+from bridge.protocol.labels import LABEL_SPACES
+
+if TYPE_CHECKING:
+    from clients.recorder import Recorder
+    from renderer.label_sequences import LabelSequence
+    from renderer.models.base import Model
+    from renderer.synthesize import SynthesizedFrame
+
+DESCRIPTION = (
+    "Synthesize pictures from label maps: a folder of PNGs, or a root in vid2vid's layout (test_A or train_A with a "
+    "folder for each sequence). Label maps carry no motion, so each picture is made from its labels alone."
+)
+VIDEO_RATE_HZ: Final = 20.0
+_PROGRESS_INTERVAL_S: Final = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `vidrive render`."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="folder of label PNGs, or a root in vid2vid's layout")
+    parser.add_argument(
+        "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="folder for a PNG of each frame, or a file that ends in .mp4",
+    )
+    parser.add_argument("--size", metavar="WxH", help="size of the pictures, rounded as the model needs")
+    parser.add_argument(
+        "--labels",
+        choices=LABEL_SPACES,
+        metavar="SPACE",
+        help=f"label space of the PNGs, one of {', '.join(LABEL_SPACES)} (default: the model's own)",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render all frames; what was written before an error stays."""
+    from renderer.backends.host import prepare_process
+    from renderer.label_sequences import find_sequences
+
+    wish_hw = parse_size(args.size) if args.size else None
+    sequences = find_sequences(args.input)
+    prepare_process()  # before torch is imported, below
+
+    from renderer.models.registry import load_model
+    from renderer.synthesize import synthesize
+
+    model = load_model(args.model, args.device)
+    num_frames = sum(len(sequence.labels) for sequence in sequences)
+    with open_sink(args.out, model, sequences, wish_hw) as sink:
+        progress = Progress(num_frames)
+        for frame in synthesize(model, sequences, args.labels or "", wish_hw):
+            sink.write(frame)
+            progress.advance()
+        progress.end()
+    print(f"{args.out}: {num_frames} frames of {len(sequences)} sequences by {model.card.name}", file=sys.stderr)
+    return 0
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width of a text such as 512x256; raises UsageError."""
+    match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
+    if match is None:
+        raise UsageError(f"--size {text} is not a size", "Write WIDTHxHEIGHT, such as 512x256")
+    return int(match[2]), int(match[1])
+
+
+class Sink(Protocol):
+    """Takes the pictures one by one."""
+
+    def write(self, frame: SynthesizedFrame) -> None:
+        """Keep a picture; raises OutputError if that cannot be."""
+        ...
+
+
+@contextmanager
+def open_sink(
+    out: Path, model: Model, sequences: Sequence[LabelSequence], wish_hw: tuple[int, int] | None
+) -> Iterator[Sink]:
+    """Open a folder, or a video if the path ends in .mp4; a video appears under its name when it is whole.
+
+    Raises OutputError and UsageError before any work is done, if that cannot be.
+    """
+    if out.suffix.lower() != ".mp4":
+        yield FolderSink(out, sequences)
+        return
+    from clients.recorder import Recorder
+    from renderer.synthesize import output_size
+
+    sizes_hw = {output_size(model.card, wish_hw or sequence.size_hw) for sequence in sequences}
+    if len(sizes_hw) > 1:
+        raise UsageError("the sequences have several sizes, and a video has one", "Choose one with --size")
+    ((height_px, width_px),) = sizes_hw
+    unfinished = out.with_name(f".{out.name}.unfinished.mp4")
+    try:
+        with Recorder(unfinished, VIDEO_RATE_HZ, width_px, height_px) as recorder:
+            yield VideoSink(recorder)
+        unfinished.replace(out)
+    except OSError as error:
+        raise _output_error(out, error) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+class VideoSink:
+    """All sequences one after the other, in a video of 20 frames a second."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def write(self, frame: SynthesizedFrame) -> None:
+        """Append a picture."""
+        self._recorder.write(frame.rgb)
+
+
+class FolderSink:
+    """A PNG a frame, in folders and under names like the label maps'; a file is whole or it is not there."""
+
+    def __init__(self, out: Path, sequences: Sequence[LabelSequence]) -> None:
+        self._out = out
+        if any((out / s.name / path.name).resolve() == path.resolve() for s in sequences for path in s.labels):
+            raise UsageError(
+                f"{out} is where the label maps are, and they would be overwritten", "Choose another --out"
+            )
+        try:
+            for sequence in sequences:
+                (out / sequence.name).mkdir(parents=True, exist_ok=True)
+            probe = out / f".writable.{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise _output_error(out, error) from None
+
+    def write(self, frame: SynthesizedFrame) -> None:
+        """Write a picture beside its place, then put it there."""
+        import cv2
+
+        path = self._out / frame.sequence / frame.file_name
+        ok, png = cv2.imencode(".png", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        if not ok:
+            raise OutputError(f"{path} cannot be coded as PNG", "Choose another --size")
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            unfinished.write_bytes(png.tobytes())
+            unfinished.replace(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise _output_error(path, error) from None
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written ({error.strerror or error})", "Choose another --out, or make room")
+
+
+class Progress:
+    """How many frames are done and how long the rest will take, on stderr: a line that renews itself on a terminal,
+    one every few seconds elsewhere."""
+
+    def __init__(self, num_frames: int) -> None:
+        self._num_frames = num_frames
+        self._num_done = 0
+        self._start_s = self._shown_s = time.monotonic()
+        self._live = sys.stderr.isatty()
+
+    def advance(self) -> None:
+        """Count a frame."""
+        self._num_done += 1
+        now_s = time.monotonic()
+        if now_s - self._shown_s < (0.1 if self._live else _PROGRESS_INTERVAL_S):
+            return
+        self._shown_s = now_s
+        rate_hz = self._num_done / (now_s - self._start_s)
+        left_s = (self._num_frames - self._num_done) / rate_hz
+        line = f"frame {self._num_done} of {self._num_frames}, {rate_hz:.1f} a second, {left_s:.0f} s left"
+        print(f"\r{line}\x1b[K" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
