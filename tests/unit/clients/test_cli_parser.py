@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -46,14 +46,16 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         "heavy = {'numpy', 'torch', 'pygame', 'carla', 'cv2', 'numba', 'zmq', 'av'} & set(sys.modules); "
         "assert not heavy, heavy; sys.exit(code)"
     )
+    # Processor time, the best of a few: a busy machine must not decide.
     best_s = float("inf")
     for _ in range(5):
-        start_s = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
-        best_s = min(best_s, time.perf_counter() - start_s)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best_s = min(best_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if best_s < 0.1:
             return
-    pytest.fail(f"vidrive --help takes {best_s:.3f} s")
+    pytest.fail(f"vidrive --help takes {best_s:.3f} s of a core")
 
 
 @pytest.mark.parametrize(
