@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -345,8 +345,8 @@ class Walker(Actor):
         self.control, self.is_led = control, False
 
     def lead(self, pose: Pose, speed_m_s: float) -> None:
-        """Put the walker where the client's AI wants it, walking at a speed."""
-        self.pose, self.is_led = pose, True
+        """Put the walker's feet where the client's AI wants them, walking at a speed."""
+        self.pose, self.is_led = replace(pose, z_m=pose.z_m + self.half_extents_m[2]), True
         yaw = math.radians(pose.yaw_deg)
         direction = layouts.Vector3D(math.cos(yaw), math.sin(yaw), 0.0)
         self.control = layouts.WalkerControl(direction, speed_m_s)

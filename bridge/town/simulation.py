@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken
 from bridge.town.actors import Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
 from bridge.town.episode import Episode
+from bridge.town.navmesh import build_navigation
 from bridge.town.sensors import SENSOR_CLASSES, Camera, GnssSensor, ImuSensor, Sensor
 from bridge.town.streams import StreamHub
 from bridge.town.streets import StreetNetwork
@@ -21,14 +21,6 @@ logger = logging.getLogger(__name__)
 
 SNAPSHOT_BACKLOG = 16
 """Snapshots are small: in asynchronous mode a slow client may have so many waiting before it misses one."""
-
-
-@dataclass(frozen=True)
-class NavigationFile:
-    """The pedestrians' navigation mesh; clients keep files for ever by their name, so the name holds a digest."""
-
-    name: str
-    data: bytes
 
 
 class Simulation:
@@ -47,7 +39,7 @@ class Simulation:
         self.last_snapshot: bytes | None = None
         self.on_tick: list[Callable[[], None]] = []
         self.traffic_managers: dict[int, str] = {}
-        self.navigation: NavigationFile | None = None
+        self.navigation = build_navigation(network)
         self.awaits_subscription = False
         """An episode has just begun: the next tick waits for announced subscriptions, in either mode."""
         self._half_extents_m = half_extents_m

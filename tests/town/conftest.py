@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,14 +75,22 @@ def town(painter: FlatPainter) -> Iterator[TownServer]:
 
 
 @pytest.fixture
-def client(town: TownServer) -> Client:
-    """Run a script with the wheel in a child process; return what it gave to `answer`. It must exit with 0."""
-    return lambda script, *arguments, timeout_s=60.0: run_client(town.port, script, *arguments, timeout_s=timeout_s)
+def client(town: TownServer, tmp_path: Path) -> Client:
+    """Run a script with the wheel in a child process; return what it gave to `answer`. It must exit with 0.
+
+    Its home is a folder of the test's own, for the wheel keeps files that it fetches in ~/carlaCache.
+    """
+
+    def run(script: str, *arguments: str, timeout_s: float = 60.0) -> dict[str, Any]:
+        return run_client(town.port, script, *arguments, home=tmp_path, timeout_s=timeout_s)
+
+    return run
 
 
-def run_client(port: int, script: str, *arguments: str, timeout_s: float = 60.0) -> dict[str, Any]:
+def run_client(port: int, script: str, *arguments: str, home: Path, timeout_s: float) -> dict[str, Any]:
     """Run a script with the wheel in a child process against a port; see `client`."""
     command = [sys.executable, "-X", "faulthandler", "-c", PRELUDE + script, str(port), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    environment = {**os.environ, "HOME": str(home)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
     assert done.returncode == 0, f"the client ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout.strip().splitlines()[-1])

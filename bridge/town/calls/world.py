@@ -110,15 +110,14 @@ def get_map_data(call: Call) -> str:
 @answers("get_required_files")
 def get_required_files(call: Call, folder: str) -> list[str]:
     """The files that a client should fetch: the pedestrians' navigation mesh."""
-    navigation = call.simulation.navigation
-    return [navigation.name] if folder == "Nav" and navigation is not None else []
+    return [call.simulation.navigation.name] if folder == "Nav" else []
 
 
 @answers("request_file")
 def request_file(call: Call, name: str) -> bytes:
     """The bytes of a required file."""
     navigation = call.simulation.navigation
-    if navigation is None or name != navigation.name:
+    if name != navigation.name:
         raise CallRefused(f"The town has no file '{name}'")
     return navigation.data
 
@@ -126,8 +125,7 @@ def request_file(call: Call, name: str) -> bytes:
 @answers("get_navigation_mesh")
 def get_navigation_mesh(call: Call) -> bytes:
     """The pedestrians' navigation mesh."""
-    navigation = call.simulation.navigation
-    return b"" if navigation is None else navigation.data
+    return call.simulation.navigation.data
 
 
 @answers("get_weather_parameters", neutral=layouts.WeatherParameters())

@@ -174,9 +174,10 @@ def test_walker_stands_in_the_middle_of_its_body_and_is_drawn_from_the_ground(ep
     assert walker.pose.z_m == pytest.approx(ground_m + walker.half_extents_m[2])
     assert walker.body().pose.z_m == pytest.approx(ground_m)
     assert (walker.pose.y_m, walker.pose.yaw_deg, walker.stride_m) == pytest.approx((3.0, 90.0, 3.0))
-    walker.lead(Pose(1.0, 2.0, 1.0, yaw_deg=0.0), 1.2)
+    walker.lead(Pose(1.0, 2.0, 0.14, yaw_deg=0.0), 1.2)
     episode.step(0.05)
     assert (walker.pose.x_m, walker.pose.y_m) == (1.0, 2.0)
+    assert walker.body().pose.z_m == pytest.approx(0.14), "the client's AI places the feet"
     assert walker.velocity_m_s == pytest.approx((1.2, 0.0, 0.0))
 
 

@@ -1,0 +1,92 @@
+"""Where pedestrians may walk: the sidewalks and the zebra crossings, as the file that clients load for their AI."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from dataclasses import dataclass
+
+from bridge.carla_wire.navmesh import Area, Point, Quad, encode_navmesh
+from bridge.town.roads import KERB_HEIGHT_M, Road
+from bridge.town.streets import Crosswalk, StreetNetwork
+
+PIECE_M = 5.0
+KERB_GAP_M = 0.4
+"""Pedestrians keep so far from the kerb, and from the houses."""
+RAMP_M = 0.4
+"""A crossing goes down from the sidewalk over twice this length."""
+
+
+@dataclass(frozen=True)
+class NavigationFile:
+    """The pedestrians' navigation mesh; clients keep files for ever by their name, so the name holds a digest."""
+
+    name: str
+    data: bytes
+
+
+def build_navigation(network: StreetNetwork) -> NavigationFile:
+    """Return the navigation mesh of a network."""
+    quads: list[Quad] = []
+    for road in network.roads:
+        crossings = [crosswalk for crosswalk in network.crosswalks if crosswalk.road_id == road.road_id]
+        stations = _stations(road, crossings)
+        for side in (-1, 1):
+            quads += _sidewalk(road, side, stations)
+        for crosswalk in crossings:
+            quads += _crossing(road, crosswalk)
+    data = encode_navmesh(quads)
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    return NavigationFile(f"Carla/Maps/Nav/{network.name}_{digest}.bin", data)
+
+
+def _ends(crosswalk: Crosswalk) -> tuple[float, float]:
+    return crosswalk.s_m - 0.5 * crosswalk.width_m, crosswalk.s_m + 0.5 * crosswalk.width_m
+
+
+def _stations(road: Road, crossings: list[Crosswalk]) -> list[float]:
+    """Return where the road's sidewalks are cut: at even distances, and where a crossing begins and ends."""
+    fixed = sorted({0.0, road.length_m, *(end for crosswalk in crossings for end in _ends(crosswalk))})
+    stations = [0.0]
+    for start, stop in itertools.pairwise(fixed):
+        pieces = max(1, math.ceil((stop - start) / PIECE_M))
+        stations += [start + (stop - start) * k / pieces for k in range(1, pieces + 1)]
+    return stations
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line along a road, `t_m` to the left of its reference line and `z_m` high."""
+
+    t_m: float
+    z_m: float
+
+    def at(self, road: Road, s_m: float) -> Point:
+        """Return the line's point at a distance along the road, in CARLA's world."""
+        x_m, y_m, _heading = road.point(s_m, self.t_m)
+        return (x_m, -y_m, self.z_m)
+
+
+def _strip(road: Road, span_m: tuple[float, float], near: _Line, far: _Line, area: Area) -> Quad:
+    """Return the quad between two lines along a stretch of road."""
+    start, stop = span_m
+    return Quad((near.at(road, start), near.at(road, stop), far.at(road, stop), far.at(road, start)), area)
+
+
+def _sidewalk(road: Road, side: int, stations: list[float]) -> list[Quad]:
+    near = _Line(side * (road.profile.kerb_m(side) + KERB_GAP_M), KERB_HEIGHT_M)
+    far = _Line(side * (road.profile.frontage_m(side) - KERB_GAP_M), KERB_HEIGHT_M)
+    return [_strip(road, span, near, far, Area.SIDEWALK) for span in itertools.pairwise(stations)]
+
+
+def _crossing(road: Road, crosswalk: Crosswalk) -> list[Quad]:
+    """Return a crossing from sidewalk to sidewalk: down a ramp, across the carriageway, up a ramp."""
+    left, right = road.profile.kerb_m(1), road.profile.kerb_m(-1)
+    lines = [
+        _Line(left + KERB_GAP_M, KERB_HEIGHT_M),
+        _Line(left - RAMP_M, 0.0),
+        _Line(-(right - RAMP_M), 0.0),
+        _Line(-(right + KERB_GAP_M), KERB_HEIGHT_M),
+    ]
+    return [_strip(road, _ends(crosswalk), near, far, Area.CROSSWALK) for near, far in itertools.pairwise(lines)]
