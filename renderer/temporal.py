@@ -23,6 +23,7 @@ from torch.nn import functional
 
 SKY_DEPTH_M: Final = 999.0  # CARLA's far plane is 1000 m: depths from here on are the sky, infinitely far
 NEAREST_DEPTH_M: Final = 1e-3
+NEAREST_RATIO: Final = 1e-6  # of a surface's depth in the previous frame to its depth now, to be in front of the camera
 RELATIVE_TOLERANCE: Final = 0.05  # of inverse depth, between where a surface must have been and what was seen there
 ABSOLUTE_TOLERANCE_PER_M: Final = 2e-4  # the same near the sky, where inverse depth goes to zero
 
@@ -61,7 +62,7 @@ class TemporalState:
 def inverse_depth(depth_B1HW: Tensor) -> Tensor:
     """Return 1/depth in 1/m, and 0 for the sky (depth >= 999 m)."""
     inverse = depth_B1HW.clamp(min=NEAREST_DEPTH_M).reciprocal_()
-    return inverse.masked_fill_(depth_B1HW >= SKY_DEPTH_M, 0.0)
+    return functional.threshold_(inverse, 1.0 / SKY_DEPTH_M, 0.0)
 
 
 def remember(
@@ -109,7 +110,7 @@ class _Places:
     du_HW: Tensor
     dv_HW: Tensor
     inverse_HW: Tensor
-    visible_HW: Tensor  # bool, in front of the previous camera
+    nearness_HW: Tensor  # its depth in the previous frame, in units of its depth now; not positive: behind the camera
     current_inverse_HW: Tensor
     moved: bool
 
@@ -128,7 +129,7 @@ class _Places:
                 zero_HW,
                 zero_HW.clone(),
                 inverse_HW.clone(),
-                torch.ones_like(zero_HW, dtype=torch.bool),
+                torch.ones_like(zero_HW),
                 inverse_HW,
                 False,
             )
@@ -144,14 +145,14 @@ class _Places:
             return torch.from_numpy(values.astype(np.float32)).to(inverse_HW.device)[:, None]
 
         z_HW = (row(1.0 + d[2, 2] + d[2, 0] * x) + column(d[2, 1] * y)).add_(inverse_HW, alpha=float(t[2]))
-        scale_HW = z_HW.clamp(min=1e-6).reciprocal_()
+        scale_HW = z_HW.clamp(min=NEAREST_RATIO).reciprocal_()
         du_HW = row(d[0, 2] + d[0, 0] * x - x * (d[2, 2] + d[2, 0] * x)) + column(d[0, 1] * y)
         du_HW.addcmul_(row(x), column(-d[2, 1] * y)).addcmul_(row(t[0] - x * t[2]), inverse_HW)
         dv_HW = row(d[1, 0] * x) + column(d[1, 2] + d[1, 1] * y - y * (d[2, 2] + d[2, 1] * y))
         dv_HW.addcmul_(row(-d[2, 0] * x), column(y)).addcmul_(column(t[1] - y * t[2]), inverse_HW)
         du_HW.mul_(scale_HW).mul_(focal_px)
         dv_HW.mul_(scale_HW).mul_(focal_px)
-        return cls(du_HW, dv_HW, scale_HW.mul_(inverse_HW), z_HW > 1e-6, inverse_HW, True)
+        return cls(du_HW, dv_HW, scale_HW.mul_(inverse_HW), z_HW, inverse_HW, True)
 
     def place_bodies(self, owner_HW: Tensor, before: EngineMotion, now: EngineMotion) -> Tensor:
         """Move the pixels of bodies that are known in both frames; return the owner each pixel must have had.
@@ -161,19 +162,18 @@ class _Places:
         pixels = torch.nonzero(owner_HW.view(-1)).squeeze(1)
         if pixels.numel() == 0:
             return owner_HW
-        ids = owner_HW.view(-1)[pixels]
+        ids = owner_HW.view(-1).index_select(0, pixels)
         known = sorted(before.bodies.keys() & now.bodies.keys())
         steps = np.stack([np.zeros((4, 4)), *(_body_step(before, now, body) for body in known)])
         slots = torch.zeros(int(ids.max()) + 1, dtype=torch.long, device=ids.device)
         for slot, body in enumerate(known, start=1):
-            if body < slots.numel():
+            if 0 < body < slots.numel():
                 slots[body] = slot
-        slot_of_pixel = slots[ids.long()]
+        slot_of_pixel = slots.index_select(0, ids.long())
         expected_owner_HW = owner_HW.clone()
-        expected_owner_HW.view(-1)[pixels] = torch.where(slot_of_pixel > 0, ids, -1.0)
-        steps_34K = torch.from_numpy(np.ascontiguousarray(steps[:, :3].transpose(1, 2, 0)).astype(np.float32))
-        steps_34N = steps_34K.to(ids.device).index_select(2, slot_of_pixel)
-        self._place(pixels, steps_34N, now.focal_px)
+        expected_owner_HW.view(-1).scatter_(0, pixels, torch.where(slot_of_pixel > 0, ids, -1.0))
+        steps_12K = torch.from_numpy(steps[:, :3].reshape(-1, 12).T.astype(np.float32)).to(ids.device)
+        self._place(pixels, steps_12K.index_select(1, slot_of_pixel).view(3, 4, -1), now.focal_px)
         self.moved = self.moved or bool(steps.any())
         return expected_owner_HW
 
@@ -182,14 +182,14 @@ class _Places:
         height_px, width_px = self.inverse_HW.shape
         x = ((pixels % width_px).to(torch.float32) + (0.5 - width_px / 2)) / focal_px
         y = ((pixels // width_px).to(torch.float32) + (0.5 - height_px / 2)) / focal_px
-        q = self.current_inverse_HW.view(-1)[pixels]
+        q = self.current_inverse_HW.view(-1).index_select(0, pixels)
         dx, dy, dz = (a * x + b * y + c + t * q for a, b, c, t in step_34N)
         z = dz + 1.0
-        scale = z.clamp(min=1e-6).reciprocal()
-        self.du_HW.view(-1)[pixels] = (dx - x * dz) * scale * focal_px
-        self.dv_HW.view(-1)[pixels] = (dy - y * dz) * scale * focal_px
-        self.inverse_HW.view(-1)[pixels] = scale * q
-        self.visible_HW.view(-1)[pixels] = z > 1e-6
+        scale = z.clamp(min=NEAREST_RATIO).reciprocal()
+        self.du_HW.view(-1).scatter_(0, pixels, (dx - x * dz) * scale * focal_px)
+        self.dv_HW.view(-1).scatter_(0, pixels, (dy - y * dz) * scale * focal_px)
+        self.inverse_HW.view(-1).scatter_(0, pixels, scale * q)
+        self.nearness_HW.view(-1).scatter_(0, pixels, z)
 
 
 def _body_step(before: EngineMotion, now: EngineMotion, body: int) -> Matrix:
@@ -208,25 +208,28 @@ def _resample(state: TemporalState, places: _Places, expected_owner_HW: Tensor) 
     if places.moved:
         packed_B5HW = _sample(packed_B5HW, places)
     seen_HW, owner_HW = packed_B5HW[0, 3], packed_B5HW[0, 4]
-    tolerance_HW = places.inverse_HW.abs().mul_(RELATIVE_TOLERANCE).add_(ABSOLUTE_TOLERANCE_PER_M)
-    valid_HW = (seen_HW - places.inverse_HW).abs_() <= tolerance_HW
-    valid_HW &= (owner_HW - expected_owner_HW).abs_() < 0.5
-    valid_HW &= places.visible_HW
+    # How far each condition is from failing; one comparison in the end, as comparisons cost more than arithmetic here.
+    margin_HW = places.inverse_HW.abs().mul_(RELATIVE_TOLERANCE).add_(ABSOLUTE_TOLERANCE_PER_M)
+    margin_HW -= (seen_HW - places.inverse_HW).abs_()
+    margin_HW = torch.minimum(margin_HW, 0.5 - (owner_HW - expected_owner_HW).abs_())
+    margin_HW = torch.minimum(margin_HW, places.nearness_HW - NEAREST_RATIO)
     if places.moved:
-        valid_HW &= _inside(places)
-    valid_B1HW = valid_HW.to(torch.float32)[None, None]
+        margin_HW = torch.minimum(margin_HW, _inside(places))
+    valid_B1HW = (margin_HW >= 0).to(torch.float32)[None, None]
     return packed_B5HW[:, :3] * valid_B1HW, valid_B1HW
 
 
 def _inside(places: _Places) -> Tensor:
-    """Whether the source lies between the outermost pixel centres, where all four neighbours exist."""
+    """How many pixels the source is inside the picture, not negative up to the border pixels' outer edges.
+
+    Half a pixel beyond the outermost centres the border pixel itself is repeated, which is what lies there.
+    """
     height_px, width_px = places.du_HW.shape
     device = places.du_HW.device
-    u_HW = places.du_HW + torch.arange(width_px, device=device, dtype=torch.float32)[None, :]
-    v_HW = places.dv_HW + torch.arange(height_px, device=device, dtype=torch.float32)[:, None]
-    # Half a pixel of slack: there the border pixel itself is repeated, which is what lies there.
-    inside_u = (u_HW - (width_px - 1) / 2).abs_() <= width_px / 2
-    return inside_u & ((v_HW - (height_px - 1) / 2).abs_() <= height_px / 2)
+    columns = torch.arange(width_px, device=device, dtype=torch.float32)[None, :] - (width_px - 1) / 2
+    rows = torch.arange(height_px, device=device, dtype=torch.float32)[:, None] - (height_px - 1) / 2
+    inside_u = width_px / 2 - (places.du_HW + columns).abs_()
+    return torch.minimum(inside_u, height_px / 2 - (places.dv_HW + rows).abs_())
 
 
 def _sample(packed_BCHW: Tensor, places: _Places) -> Tensor:
