@@ -58,6 +58,7 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
 ## Where it differs from CARLA
 
 * Vehicles are planar: no pitch or roll; they stand on the ground, climb kerbs and fall when put into the air.
+* Bodies do not collide yet: they pass through each other, and the collision sensor can be listened to but stays silent.
 * Every attachment is rigid, spring arms included.
 * A walker's location is the middle of its body, a vehicle's is on the ground, as in CARLA.
 * The weather is stored and returned; pictures do not show it yet.
