@@ -165,7 +165,7 @@ class SyncWorld:
         another client has loaded a new map.
         """
         frame_id = self._ticker.tick()
-        if self.world.get_snapshot().id != self.world.id:
+        if self._is_replaced():
             raise SimulatorLost("another client of the simulator has loaded a new map", "Start the drive again")
         return frame_id
 
@@ -218,7 +218,16 @@ class SyncWorld:
                 f"the simulator would not {purpose} ({str(error).strip()})", "Look at the simulator's log"
             ) from None
 
+    def _is_replaced(self) -> bool:
+        """Whether another client has begun a new episode, which took all actors of the old one with it."""
+        return self.world.get_snapshot().id != self.world.id
+
     def _destroy_all(self) -> None:
+        if self._is_replaced():
+            for actor in self._actors:
+                if isinstance(actor, carla.Sensor):
+                    actor.stop()
+            return  # by now the ids may be those of somebody else's actors
         self._destroy(list(reversed(self._actors)))
 
     def _destroy(self, actors: list[carla.Actor]) -> None:

@@ -20,7 +20,7 @@ from bridge.capture.drive import Drive, open_drive  # noqa: E402
 from bridge.capture.presets import Mount, RigPreset, SessionPreset  # noqa: E402
 from bridge.capture.world import connect  # noqa: E402
 from bridge.loop import FrameLoop  # noqa: E402
-from bridge.protocol.errors import SensorTimeout, SimulatorUnreachable  # noqa: E402
+from bridge.protocol.errors import SensorTimeout, SimulatorLost, SimulatorUnreachable  # noqa: E402
 from bridge.protocol.frames import EgoControl, FramePair, SensorFrame  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -194,6 +194,21 @@ def test_a_sensor_that_is_gone_is_named(port: int) -> None:
         frame_id = drive.tick(None)
         with pytest.raises(SensorTimeout, match=rf"sensor\.camera\.depth did not send its picture of frame {frame_id}"):
             drive.rig.read(frame_id, deadline_s=0.5)
+    assert state_of(port) == LEFT_AS_FOUND
+
+
+def test_a_new_map_by_another_client_ends_the_drive_and_leaves_the_new_one_alone(port: int) -> None:
+    reload = (
+        "import carla, sys; c = carla.Client('127.0.0.1', int(sys.argv[1])); c.set_timeout(5.0); c.reload_world(False)"
+    )
+    with (
+        pytest.raises(SimulatorLost, match="another client of the simulator has loaded a new map"),
+        open_drive(session(num_vehicles=2), rig("labels"), port=port, timeout_s=5.0) as drive,
+        subprocess.Popen([sys.executable, "-c", reload, str(port)]) as other,
+    ):
+        while True:
+            drive.read(drive.tick(None))
+    assert other.returncode == 0
     assert state_of(port) == LEFT_AS_FOUND
 
 
