@@ -112,6 +112,46 @@ _IMU_NOISE = tuple(
 )
 
 
+_LIDAR_ATTRIBUTES = (
+    ("channels", INT, "32"),
+    ("range", FLOAT, "10.0"),
+    ("points_per_second", INT, "56000"),
+    ("rotation_frequency", FLOAT, "10.0"),
+    ("upper_fov", FLOAT, "10.0"),
+    ("lower_fov", FLOAT, "-30.0"),
+    ("horizontal_fov", FLOAT, "360.0"),
+    ("atmosphere_attenuation_rate", FLOAT, "0.004"),
+    ("noise_seed", INT, "0"),
+    ("dropoff_general_rate", FLOAT, "0.45"),
+    ("dropoff_intensity_limit", FLOAT, "0.8"),
+    ("dropoff_zero_intensity", FLOAT, "0.4"),
+    ("noise_stddev", FLOAT, "0.0"),
+)
+_RADAR_ATTRIBUTES = (
+    ("horizontal_fov", FLOAT, "30.0"),
+    ("vertical_fov", FLOAT, "30.0"),
+    ("range", FLOAT, "100.0"),
+    ("points_per_second", INT, "1500"),
+    ("noise_seed", INT, "0"),
+)
+_OBSTACLE_ATTRIBUTES = (
+    ("distance", FLOAT, "5.0"),
+    ("hit_radius", FLOAT, "0.5"),
+    ("only_dynamics", BOOL, "false"),
+    ("debug_linetrace", BOOL, "false"),
+)
+
+NOT_SIMULATED: dict[str, tuple[tuple[str, int, str], ...]] = {
+    "sensor.camera.dvs": _CAMERA_ATTRIBUTES[1:],
+    "sensor.camera.normals": _CAMERA_ATTRIBUTES[1:],
+    "sensor.lidar.ray_cast": _LIDAR_ATTRIBUTES,
+    "sensor.lidar.ray_cast_semantic": _LIDAR_ATTRIBUTES[:7],
+    "sensor.other.obstacle": _OBSTACLE_ATTRIBUTES,
+    "sensor.other.radar": _RADAR_ATTRIBUTES,
+}
+"""Sensors that are in the library, because programs look all of them up, and refused when they are spawned."""
+
+
 def vehicle_class(blueprint_id: str) -> VehicleClass:
     """Return the class of a vehicle's blueprint; an id that the library does not know counts as a car."""
     return _CLASSES.get(blueprint_id, "car")
@@ -125,6 +165,7 @@ def build_library() -> list[ActorDefinition]:
         _camera("rgb", post_processing=True),
         *(_camera(kind) for kind in ("depth", "instance_segmentation", "optical_flow", "semantic_segmentation")),
         *_other_sensors(),
+        *(_sensor_beyond_the_town(blueprint_id, rows) for blueprint_id, rows in NOT_SIMULATED.items()),
         ("controller.ai.walker", _common("controller.ai.walker", ["default"])),
     ]
     return [
@@ -209,3 +250,8 @@ def _other_sensors() -> list[_Blueprint]:
         attributes += [_free(name, FLOAT, "0.0") for name in names]
         blueprints.append((blueprint_id, attributes))
     return blueprints
+
+
+def _sensor_beyond_the_town(blueprint_id: str, rows: tuple[tuple[str, int, str], ...]) -> _Blueprint:
+    attributes = [*_common(blueprint_id, _SEATS), _free("sensor_tick", FLOAT, "0.0")]
+    return blueprint_id, attributes + [_free(*row) for row in rows]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridge.town.blueprints import build_library
+from bridge.town.blueprints import NOT_SIMULATED, build_library
 from bridge.town.calls import ANSWERS, REFUSALS
 
 README = Path(__file__).with_name("README.md")
@@ -80,7 +80,10 @@ def _blueprints() -> list[str]:
         "## Blueprints",
         "",
         f"{len(groups['vehicle.'])} vehicles, {len(groups['walker.'])} walkers, the walkers' AI, and the sensors",
-        ", ".join(f"`{name}`" for name in groups["sensor."]) + ".",
+        ", ".join(f"`{name}`" for name in groups["sensor."] if name not in NOT_SIMULATED) + ".",
+        "",
+        "In the library, because programs look all sensors up, but refused when they are spawned:",
+        ", ".join(f"`{name}`" for name in NOT_SIMULATED) + ".",
         "",
     ]
 
