@@ -72,8 +72,15 @@ def run(args: argparse.Namespace) -> int:
             sink.write(frame)
             progress.advance()
         progress.end()
-    print(f"{args.out}: {num_frames} frames of {len(sequences)} sequences by {model.card.name}", file=sys.stderr)
+    print(
+        f"{args.out}: {_count(num_frames, 'frame')} of {_count(len(sequences), 'sequence')} by {model.card.name}",
+        file=sys.stderr,
+    )
     return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def parse_size(text: str) -> tuple[int, int]:
