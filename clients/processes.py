@@ -25,7 +25,7 @@ from bridge.protocol.errors import UsageError, VidriveError
 
 PARENT_FD: Final = "VIDRIVE_PARENT_FD"
 STOP_DEADLINE_S: Final = 5.0
-READY_DEADLINE_S: Final = 180.0  # the first start on a machine compiles and builds the town
+READY_DEADLINE_S: Final = 600.0  # the first start on a busy machine compiles and builds the town for minutes
 # One thread for each of OpenMP's and OpenBLAS's callers and no spinning: several processes share few cores. Buffers of
 # a frame's size stay in the heap instead of being mapped and faulted in anew for every frame.
 CHILD_ENVIRONMENT: Final[Mapping[str, str]] = {
