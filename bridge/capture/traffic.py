@@ -14,6 +14,7 @@ from bridge.capture.world import SyncWorld
 
 _GAP_M: Final = 2.5
 _CLEAR_OF_EGO_M: Final = 8.0
+_WALKER_TRIES: Final = 3  # places in the navigation mesh may be taken
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +66,9 @@ class Traffic:
             minds = library.filter("controller.ai.walker")
             if not count or not people or not len(minds):
                 return 0
-            for _ in range(count):
+            for _ in range(count * _WALKER_TRIES):
+                if len(walkers) == count:
+                    break
                 place = world.get_random_location_from_navigation()
                 if place is None:
                     break

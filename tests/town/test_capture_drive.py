@@ -32,9 +32,14 @@ def rig(*planes: str) -> RigPreset:
     return RigPreset(mount=mount, width_px=64, height_px=32, fov_deg=90.0, planes=planes or ALL_PLANES)
 
 
-def session(num_vehicles: int = 0) -> SessionPreset:
+def session(num_vehicles: int = 0, num_walkers: int = 0) -> SessionPreset:
     return SessionPreset(
-        rig="dashcam", mode="record", fixed_delta_s=0.05, num_vehicles=num_vehicles, num_walkers=0, spawn_point=0
+        rig="dashcam",
+        mode="record",
+        fixed_delta_s=0.05,
+        num_vehicles=num_vehicles,
+        num_walkers=num_walkers,
+        spawn_point=0,
     )
 
 
@@ -166,8 +171,9 @@ def test_a_respawn_is_a_new_sequence_at_another_place(port: int) -> None:
 
 def test_the_same_seed_drives_the_same(port: int) -> None:
     def run() -> list[tuple]:
-        with town() as (number, _), open_drive(session(num_vehicles=5), rig(), port=number, seed=7) as drive:
+        with town() as (number, _), open_drive(session(5, 3), rig(), port=number, seed=7) as drive:
             frames = drive_frames(drive, 60)
+            assert len(frames[-1].bodies) == 1 + 5 + 3
             assert frames[-1].ego.speed_m_s > 1.0
             return [
                 (
