@@ -11,19 +11,24 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import numpy as np
+import torch
 import zmq
 
 from bridge.protocol import sockets, wire
 from bridge.protocol.errors import RenderRefused, UsageError, WireError
 from bridge.protocol.messages import Bye, Hello, Message, Refusal, Render, Rendered, Welcome
-from renderer.inputs import check_request, model_input
+from renderer.backends.runner import TRIAL_SIZE_HW
+from renderer.inputs import ModelInput, check_request, model_input
 from renderer.models.base import Model
 from renderer.models.registry import load_model
 from renderer.sessions import IDLE_LIMIT_S, MAX_SESSIONS, Session, Sessions
+from renderer.temporal import EngineMotion
 
 log: Final = logging.getLogger("renderer")
 _SWEEP_INTERVAL_S: Final = 1.0
@@ -195,6 +200,20 @@ class RenderServer:
         log.warning("refused a client: %s", what)
 
 
+def warm_up(model: Model) -> None:
+    """Step a model twice on an empty street, so that no client waits for what is prepared at the first steps."""
+    sides = TRIAL_SIZE_HW
+    frame = ModelInput(
+        labels_BHW=torch.zeros(1, *sides, dtype=torch.uint8, device=model.device),
+        depth_B1HW=torch.full((1, 1, *sides), 10.0, device=model.device),
+        instances_B1HW=torch.zeros(1, 1, *sides, dtype=torch.int32, device=model.device),
+        motion=EngineMotion(float(sides[1]), np.eye(4)),
+    )
+    _, state = model.step(frame, None)
+    motion = EngineMotion(float(sides[1]), np.eye(4) + 0.1 * np.eye(4, k=3))
+    model.step(replace(frame, motion=motion), state)
+
+
 def run_server(
     model_name: str,
     listen: str,
@@ -208,6 +227,7 @@ def run_server(
     """
     sockets.check_listen(listen, secret_key)
     model = load_model(model_name, device_name)
+    warm_up(model)
     with RenderServer(model, listen, secret_key=secret_key) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,9 +70,6 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._sessions)
 
     def open(self, routing_id: bytes, hello: Hello) -> list[bytes]:
         """Begin a session, or begin it anew; returns the routing ids of sessions that were dropped to make room."""

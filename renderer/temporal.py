@@ -62,7 +62,7 @@ class TemporalState:
 def inverse_depth(depth_B1HW: Tensor) -> Tensor:
     """Return 1/depth in 1/m, and 0 for the sky (depth >= 999 m)."""
     inverse = depth_B1HW.clamp(min=NEAREST_DEPTH_M).reciprocal_()
-    return functional.threshold_(inverse, 1.0 / SKY_DEPTH_M, 0.0)
+    return functional.threshold(inverse, 1.0 / SKY_DEPTH_M, 0.0, inplace=True)
 
 
 def remember(

@@ -1,0 +1,86 @@
+"""A sensor frame as a request to a model: just the planes that its card asks for, in its label space."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.protocol import wire
+from bridge.protocol.errors import RenderRefused
+from bridge.protocol.frames import SensorFrame
+from bridge.protocol.labels import map_labels
+from bridge.protocol.messages import BodyMotion, Codec, ModelCard, Motion, PlaneHeader, PlaneName, Render
+
+
+def refuse_mismatch(card: ModelCard, frame: SensorFrame) -> None:
+    """Raise RenderRefused, with all reasons, if a frame does not have what a model's card asks for."""
+    reasons = [
+        f"it needs the plane {plane}, which this rig does not capture"
+        for plane in card.planes
+        if _plane_of(frame, plane) is None
+    ]
+    height_px, width_px = frame.label_map.shape
+    multiple = card.size_multiple_px
+    if width_px % multiple or height_px % multiple:
+        reasons.append(f"it needs sides that are multiples of {multiple} px, and the frame is {width_px}x{height_px}")
+    for plane in card.planes:
+        array = _plane_of(frame, plane)
+        if array is not None and array.shape[:2] != (height_px, width_px):
+            reasons.append(f"plane {plane} is {array.shape}, the label map {(height_px, width_px)}")
+    if reasons:
+        raise RenderRefused(
+            "mismatch", f"model {card.name} cannot render these frames: {'; '.join(reasons)}", "Change the rig or size"
+        )
+
+
+def _plane_of(frame: SensorFrame, plane: PlaneName) -> NDArray | None:
+    planes: dict[PlaneName, NDArray | None] = {
+        "labels": frame.label_map,
+        "instances": frame.instance_map,
+        "depth_m": frame.depth_m,
+        "flow_px": frame.flow_px,
+        "rgb": frame.rgb,
+    }
+    return planes.get(plane)
+
+
+def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec) -> tuple[Render, list[NDArray]]:
+    """Return the request to render a frame, and its planes in the order of the request's headers.
+
+    Labels are mapped into the model's space; `codec` is that of labels and instances. Raises LabelError for ids that
+    the frame's label space does not have.
+    """
+    arrays: list[NDArray] = []
+    headers: list[PlaneHeader] = []
+    for plane in card.planes:
+        array = _plane_of(frame, plane)
+        if array is None:
+            raise ValueError(f"frame {frame.frame_id} has no plane {plane}")
+        if plane == "labels":
+            array = map_labels(frame.label_map, frame.label_space, card.label_space)
+        arrays.append(array)
+        headers.append(wire.plane_header(plane, array, codec if plane in ("labels", "instances") else "raw"))
+    height_px, width_px = frame.label_map.shape
+    message = Render(
+        sequence=sequence,
+        frame_id=frame.frame_id,
+        width_px=width_px,
+        height_px=height_px,
+        planes=tuple(headers),
+        motion=_motion(frame),
+    )
+    return message, arrays
+
+
+def _motion(frame: SensorFrame) -> Motion:
+    return Motion(
+        focal_px=frame.intrinsics.focal_px,
+        world_from_camera=_rows(frame.world_from_camera),
+        bodies=tuple(
+            BodyMotion(instance_id=b.instance_id, world_from_body=_rows(b.world_from_body)) for b in frame.bodies
+        ),
+    )
+
+
+def _rows(matrix: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(matrix[:3, :4].ravel().tolist())
