@@ -83,7 +83,7 @@ def _load_network(family: str, path: Path) -> nn.Module:
     try:
         return _LOADERS[family](path)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, msgspec.DecodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ") if str(error) else type(error).__name__
         raise WeightsError(
             f"the weights {path} are damaged or of another family than {family} ({reason})", "Get the file again"
         ) from None
