@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from flat_painter import FlatPainter
 
 PRELUDE = """
-import json, queue, sys, time
+import json, os, queue, sys, time
 import carla
 
 port = int(sys.argv[1])
@@ -57,6 +57,12 @@ def camera_blueprint(library, kind, width=64, height=32, **attributes):
 
 """
 
+# The wheel's own threads sometimes abort the process while the interpreter is torn down, whatever the server does.
+EPILOGUE = """
+sys.stdout.flush()
+os._exit(0)
+"""
+
 Client = Callable[..., dict[str, Any]]
 
 
@@ -89,7 +95,7 @@ def client(town: TownServer, tmp_path: Path) -> Client:
 
 def run_client(port: int, script: str, *arguments: str, home: Path, timeout_s: float) -> dict[str, Any]:
     """Run a script with the wheel in a child process against a port; see `client`."""
-    command = [sys.executable, "-X", "faulthandler", "-c", PRELUDE + script, str(port), *arguments]
+    command = [sys.executable, "-X", "faulthandler", "-c", PRELUDE + script + EPILOGUE, str(port), *arguments]
     environment = {**os.environ, "HOME": str(home)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
     assert done.returncode == 0, f"the client ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
