@@ -22,6 +22,7 @@ from renderer.layers import ClassTable, LabelResidual, initialise_subpixel, upsa
 
 SIZE_MULTIPLE_PX = 16
 _CONFIG_KEY = "config"
+_NOISE_TILE_PX = 128
 
 
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +36,8 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     num_blocks_16: int = 2
     head_channels: int = 12
     fine_channels: int = 6
+    noise: bool = False
+    """Whether fixed noise is an input where there is no predecessor, for foliage and asphalt to vary on."""
 
 
 class LivePicture(NamedTuple):
@@ -52,7 +55,7 @@ class LiveGenerator(nn.Module):
         super().__init__()
         self.config = c = config or LiveConfig()
         self.label_table = ClassTable(c.num_labels, c.label_channels)
-        self.stem = nn.Conv2d((c.label_channels + 2 + 4) * 16, c.channels_4, 1)
+        self.stem = nn.Conv2d((c.label_channels + 2 + 4 + c.noise) * 16, c.channels_4, 1)
         self.encode_4 = LabelResidual(c.channels_4, c.num_labels)
         self.down_8 = nn.Conv2d(c.channels_4, c.channels_8, 3, stride=2, padding=1)
         self.down_16 = nn.Conv2d(c.channels_8, c.channels_16, 3, stride=2, padding=1)
@@ -60,12 +63,14 @@ class LiveGenerator(nn.Module):
         self.up_8 = nn.Conv2d(c.channels_16, c.channels_8, 1)
         self.decode_8 = LabelResidual(c.channels_8, c.num_labels)
         self.up_4 = nn.Conv2d(c.channels_8, c.channels_4, 1)
-        self.head_4 = nn.Conv2d(c.channels_4, c.head_channels * 4, 3, padding=1)
-        self.head_2 = nn.Conv2d(c.head_channels + c.label_channels, c.head_channels, 3, padding=1)
+        self.head_4 = nn.Conv2d(c.channels_4, c.head_channels * 2, 3, padding=1)
+        self.head_2 = nn.Conv2d(c.head_channels * 2 + c.label_channels, c.head_channels, 3, padding=1)
         self.head_1 = nn.Conv2d(c.head_channels, c.fine_channels * 4, 3, padding=1)
         self.last = nn.Conv2d(c.fine_channels, 4, 3, padding=1)
-        for subpixel in (self.head_4, self.head_1):
-            initialise_subpixel(subpixel, 2)
+        initialise_subpixel(self.head_1, 2)
+        if c.noise:
+            tile = torch.rand(1, 1, _NOISE_TILE_PX, _NOISE_TILE_PX, generator=torch.Generator().manual_seed(7))
+            self.register_buffer("noise_tile", (2 * tile - 1).half().float())
 
     def forward(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
         """Return the picture (B,3,H,W) in [-1, 1].
@@ -75,18 +80,25 @@ class LiveGenerator(nn.Module):
         """
         return self.draw(labels_BHW, warped_B3HW, valid_B1HW).rgb_B3HW
 
-    def draw(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> LivePicture:
-        """Return the picture with the raw one and the blend weight beside it; see `forward`."""
+    def draw(
+        self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor, place_B2HW: Tensor | None = None
+    ) -> LivePicture:
+        """Return the picture with the raw one and the blend weight beside it; see `forward`.
+
+        place_B2HW: row and column of each pixel in the whole frame, [-1, 1], for frames that are crops of one.
+        """
         height_px, width_px = labels_BHW.shape[1:]
         if height_px % SIZE_MULTIPLE_PX or width_px % SIZE_MULTIPLE_PX:
             raise ValueError(f"a frame of {width_px}x{height_px} is no multiple of {SIZE_MULTIPLE_PX} px")
         labels_BHW = labels_BHW.int()
         labels_4, labels_8, labels_16 = (labels_BHW[:, k // 2 :: k, k // 2 :: k] for k in (4, 8, 16))
         label_features = self.label_table(labels_BHW)
-        place_B2HW = _place(label_features)
+        place_B2HW = _place(label_features) if place_B2HW is None else place_B2HW.to(label_features.dtype)
         last = torch.cat([warped_B3HW, valid_B1HW], 1).to(label_features.dtype)
-        everything = torch.cat([label_features, place_B2HW, last], 1)
-        x_4 = self.encode_4(F.relu(self.stem(F.pixel_unshuffle(everything, 4))), labels_4)
+        everything = [label_features, place_B2HW, last]
+        if self.config.noise:
+            everything.append(_tile(self.get_buffer("noise_tile"), label_features) * (1 - last[:, 3:]))
+        x_4 = self.encode_4(F.relu(self.stem(F.pixel_unshuffle(torch.cat(everything, 1), 4))), labels_4)
         x_8 = F.relu(self.down_8(F.relu(x_4)))
         x_16 = F.relu(self.down_16(x_8))
         for block in self.trunk:
@@ -96,8 +108,11 @@ class LiveGenerator(nn.Module):
         return self._head(x_4, label_features, warped_B3HW, valid_B1HW)
 
     def _head(self, x_4: Tensor, label_features: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> LivePicture:
-        """Sub-pixel steps to full size, then one plain convolution there, which wipes what pattern they leave."""
-        x_2 = F.pixel_shuffle(F.relu(self.head_4(F.relu(x_4))), 2)
+        """Bilinear to half size and sub-pixel to full size, then a plain convolution, which wipes the pattern of that.
+
+        Two sub-pixel steps in a row leave a grid of four pixels that one small convolution cannot wipe.
+        """
+        x_2 = upsample(F.relu(self.head_4(F.relu(x_4))))
         x_2 = F.relu(self.head_2(torch.cat([x_2, label_features[:, :, 1::2, 1::2]], 1)))
         last_B4HW = self.last(F.relu(F.pixel_shuffle(self.head_1(x_2), 2)))
         # Blended in the precision of the warped picture: rounding to half types here would drift frame by frame.
@@ -114,6 +129,14 @@ def _place(features_BCHW: Tensor) -> Tensor:
     columns = torch.linspace(-1, 1, width_px, device=features_BCHW.device, dtype=features_BCHW.dtype)
     place_2HW = torch.stack([rows[:, None].expand(-1, width_px), columns[None].expand(height_px, -1)])
     return place_2HW.expand(batch, -1, -1, -1)
+
+
+def _tile(noise_11HW: Tensor, features_BCHW: Tensor) -> Tensor:
+    """Return (B,1,H,W): the noise tile repeated over the frame, in the features' type."""
+    batch, _, height_px, width_px = features_BCHW.shape
+    repeats = (-(-height_px // _NOISE_TILE_PX), -(-width_px // _NOISE_TILE_PX))
+    tiled_11HW = noise_11HW.to(features_BCHW.dtype).repeat(1, 1, *repeats)[:, :, :height_px, :width_px]
+    return tiled_11HW.expand(batch, -1, -1, -1)
 
 
 def save_live(path: Path | str, generator: LiveGenerator, metadata: dict[str, str] | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Training of the live family: photos and their label maps in, a weights file with its model card out."""

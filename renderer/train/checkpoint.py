@@ -1,0 +1,92 @@
+"""Checkpoints of a run: written so that at every moment a whole one is there, read without executing anything."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+
+from bridge.protocol.errors import OutputError, UsageError
+from renderer.train.preset import TrainPreset
+from renderer.train.trainer import Trainer
+
+CHECKPOINT_NAME: Final = "checkpoint.pt"
+_PREVIOUS_NAME: Final = "checkpoint.previous.pt"
+_UNREADABLE: Final = (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError)
+
+
+@contextmanager
+def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
+    """Yield a path to write to; afterwards the file is at `path`, whole, or what was there before still is.
+
+    What was there before is kept as `previous`, if that is given. Raises OutputError where it cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        unfinished.chmod(0o644)
+        if previous is not None and path.exists():
+            path.replace(previous)
+        unfinished.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk as their own
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"{path} cannot be written ({reason})", "Choose another --out folder") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def save_checkpoint(folder: Path, trainer: Trainer) -> None:
+    """Write the run's state to FOLDER/checkpoint.pt; the one before stays as checkpoint.previous.pt."""
+    with replacing(folder / CHECKPOINT_NAME, folder / _PREVIOUS_NAME) as unfinished:
+        torch.save({"preset": _text(trainer.preset), "trainer": trainer.state_dict()}, unfinished)
+
+
+def load_checkpoint(folder: Path, trainer: Trainer) -> Path:
+    """Bring a trainer to the state of the newest whole checkpoint of a folder; return which file that was.
+
+    Raises UsageError where there is none, or where it is of another preset.
+    """
+    paths = [path for name in (CHECKPOINT_NAME, _PREVIOUS_NAME) if (path := folder / name).is_file()]
+    if not paths:
+        raise UsageError(f"{folder} holds no checkpoint", "Leave --resume out to begin a run")
+    reasons = []
+    for path in paths:
+        reason = _try_load(path, trainer)
+        if reason is None:
+            return path
+        reasons.append(f"{path.name}: {reason}")
+    raise UsageError(f"no checkpoint in {folder} can be read ({'; '.join(reasons)})", "Begin the run anew")
+
+
+def _try_load(path: Path, trainer: Trainer) -> str | None:
+    """Bring a trainer to the state of a checkpoint; return why not, if it is not a whole one."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_other_preset(path, checkpoint["preset"], trainer.preset)
+        trainer.load_state_dict(checkpoint["trainer"])
+    except _UNREADABLE as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
+
+
+def _text(preset: TrainPreset) -> str:
+    return msgspec.json.encode(preset).decode()
+
+
+def _refuse_other_preset(path: Path, text: Any, preset: TrainPreset) -> None:
+    before: dict[str, Any] = msgspec.json.decode(text)
+    now: dict[str, Any] = msgspec.json.decode(_text(preset))
+    if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
+        raise UsageError(
+            f"{path} was made with other settings of {', '.join(changed)}",
+            "Resume with the preset and the --steps that the run began with",
+        )

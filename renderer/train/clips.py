@@ -1,0 +1,244 @@
+"""Clips of a moving camera in front of photos, and the endless stream of batches of them that training learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bridge.protocol.errors import UsageError
+from renderer.train.data import LabelledPhoto
+from renderer.train.motion import (
+    GroundConfig,
+    HoleConfig,
+    MotionConfig,
+    draw_path,
+    look,
+    look_back,
+    nearness,
+    punch_holes,
+    shake_borders,
+)
+
+_MARGIN_PX: Final = 2  # a photo is at least this much larger than a crop
+_CLIP_SEED, _ORDER_SEED = 0, 1
+
+
+class ClipConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is cut out of a photo. Crop sides are multiples of 16; `scale` is relative to the photo's size."""
+
+    width_px: int
+    height_px: int
+    scale: tuple[float, float]
+    sharpness: float  # photos are kept this much larger than they are shown, for frames closer up
+    canvas_px: tuple[int, int]  # width and height of the frames to be drawn; crops have their place in them
+    canvas_shift: float  # sideways, at most, as a share of half the canvas
+    mirror_share: float
+    exposure: tuple[float, float]
+    shaken_share: float
+    shake_sigma_px: float
+    shake_period_px: int
+    single_share: float  # of the clips, which have one frame
+    ground: GroundConfig
+    motion: MotionConfig
+    holes: HoleConfig
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """One frame of a clip: rgb (H,W,3) u8, labels (H,W) u8, and how its pixels are found in the frame before.
+
+    place_2HW: row and column in the canvas, [-1, 1] · source_HW2: grid for `grid_sample`, float32 · valid_HW: 1 where
+    the frame before shows the same, all 0 in a first frame.
+    """
+
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    place_2HW: NDArray[np.float32]
+    source_HW2: NDArray[np.float32]
+    valid_HW: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """A frame of each clip as tensors: photo_B3HW [-1, 1], labels_BHW uint8, and the rest float32; see `ClipFrame`."""
+
+    photo_B3HW: Tensor
+    labels_BHW: Tensor
+    place_B2HW: Tensor
+    source_BHW2: Tensor
+    valid_B1HW: Tensor
+
+
+def check_photo_sizes(photos: Sequence[LabelledPhoto], config: ClipConfig) -> None:
+    """Raise UsageError if a photo, even at its largest scale, is smaller than a crop."""
+    for photo in photos:
+        height_px, width_px = (int(side * config.scale[1]) for side in photo.labels.shape)
+        if height_px < config.height_px + _MARGIN_PX or width_px < config.width_px + _MARGIN_PX:
+            raise UsageError(
+                f"{photo.name} at {config.scale[1]} of its size is {width_px}x{height_px}, "
+                f"a crop is {config.width_px}x{config.height_px}",
+                "Use larger photos, or a preset with smaller crops",
+            )
+
+
+class Clip:
+    """Frames in front of one photo, taken in order; the same seed and photo give the same frames."""
+
+    def __init__(self, rng: np.random.Generator, photo: LabelledPhoto, longest_frames: int, config: ClipConfig) -> None:
+        self._rng = rng
+        self._config = config
+        self._prepare(photo)
+        single = longest_frames < 2 or rng.random() < config.single_share
+        num_frames = 1 if single else int(rng.integers(2, longest_frames + 1))
+        self._path, self.num_frames = draw_path(rng, num_frames, self._size_px, config.ground.horizon, config.motion)
+        self._shift = rng.uniform(-config.canvas_shift, config.canvas_shift)
+        self.num_taken = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all frames have been taken."""
+        return self.num_taken >= self.num_frames
+
+    def next_frame(self) -> ClipFrame:
+        """Return the next frame."""
+        frame, stretch = self.num_taken, self._config.motion.largest_stretch
+        pixels_HW2 = self._pixels()
+        target_HW2 = look(pixels_HW2, self._near, self._path, frame, stretch)
+        labels = self._sample(self._labels, target_HW2, cv2.INTER_NEAREST)
+        if frame:
+            previous_HW2, valid_HW = look_back(pixels_HW2, self._near, self._path, frame, stretch)
+            valid_HW = punch_holes(self._rng, valid_HW, labels, self._config.holes)
+        else:
+            previous_HW2, valid_HW = pixels_HW2 - pixels_HW2[0, 0], np.zeros(labels.shape, np.float32)
+        self.num_taken += 1
+        size_px = np.array([self._config.width_px, self._config.height_px], np.float32)
+        return ClipFrame(
+            rgb=self._sample(self._rgb, target_HW2, cv2.INTER_LINEAR),
+            labels=labels,
+            place_2HW=self._place(),
+            source_HW2=(2 * previous_HW2 + 1) / size_px - 1,
+            valid_HW=valid_HW,
+        )
+
+    def _prepare(self, photo: LabelledPhoto) -> None:
+        """Choose scale, mirror image, exposure and crop, and shake the labels' borders."""
+        rng, config = self._rng, self._config
+        height_px, width_px = photo.labels.shape
+        smallest = max(
+            config.scale[0], (config.width_px + _MARGIN_PX) / width_px, (config.height_px + _MARGIN_PX) / height_px
+        )
+        scale = float(np.exp(rng.uniform(np.log(smallest), np.log(max(config.scale[1], smallest)))))
+        self._size_px = (round(width_px * scale), round(height_px * scale))
+        kept = min(1.0, config.sharpness * scale)
+        kept_px = (round(width_px * kept), round(height_px * kept))
+        self._kept_per_shown = np.float32(kept_px[0] / self._size_px[0])
+        rgb = cv2.resize(photo.rgb, kept_px, interpolation=cv2.INTER_AREA)
+        labels = resize_labels(photo.labels, *kept_px)
+        near = cv2.resize(nearness(photo.labels, config.ground), self._size_px, interpolation=cv2.INTER_LINEAR)
+        if rng.random() < config.mirror_share:
+            rgb, labels, near = rgb[:, ::-1], labels[:, ::-1], near[:, ::-1]
+        labels = np.ascontiguousarray(labels)
+        if rng.random() < config.shaken_share:
+            labels = shake_borders(rng, labels, config.shake_sigma_px, config.shake_period_px)
+        exposed = rgb.astype(np.float32) * rng.uniform(*config.exposure)
+        self._rgb = np.clip(exposed, 0, 255).astype(np.uint8)
+        self._labels = labels
+        self._near = np.ascontiguousarray(near, np.float32)
+        self._left = int(rng.integers(self._size_px[0] - config.width_px + 1))
+        self._top = int(rng.integers(self._size_px[1] - config.height_px + 1))
+
+    def _pixels(self) -> NDArray[np.float32]:
+        rows, columns = np.mgrid[0 : self._config.height_px, 0 : self._config.width_px].astype(np.float32)
+        return np.stack([columns + np.float32(self._left), rows + np.float32(self._top)], axis=-1)
+
+    def _sample(self, kept: NDArray[np.uint8], target_HW2: NDArray[np.float32], how: int) -> NDArray[np.uint8]:
+        half = np.float32(0.5)
+        x, y = np.moveaxis((target_HW2 + half) * self._kept_per_shown - half, -1, 0)
+        return np.asarray(cv2.remap(kept, x, y, how, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    def _place(self) -> NDArray[np.float32]:
+        """Return the crop's place in a canvas whose middle is the photo's, with the horizon in it."""
+        width_px, height_px = self._config.canvas_px
+        below_px = np.arange(self._config.height_px) + self._top + 0.5 - self._path.vanishing_px[1]
+        right_px = np.arange(self._config.width_px) + self._left + 0.5 - self._size_px[0] / 2
+        place = np.meshgrid(below_px / (height_px / 2), right_px / (width_px / 2) + self._shift, indexing="ij")
+        return np.clip(np.stack(place), -1, 1).astype(np.float32)
+
+
+class ClipStream:
+    """Endless batches: a fixed number of clips side by side, one frame of each, a new clip where one has ended.
+
+    Every clip has its own seed, so that a stream can be brought back to any moment from a few numbers.
+    """
+
+    def __init__(self, photos: Sequence[LabelledPhoto], num_clips: int, seed: int, config: ClipConfig) -> None:
+        self._photos = photos
+        self._config = config
+        self._seed = seed
+        self._clips: list[Clip | None] = [None] * num_clips
+        self._origins: list[tuple[int, int]] = [(0, 0)] * num_clips  # of each clip: its number, its longest length
+        self._num_begun = 0
+
+    def next_batch(self, longest_frames: int) -> ClipBatch:
+        """Return the next frame of every clip; those that begin now have at most `longest_frames` frames."""
+        frames: list[ClipFrame] = []
+        for slot, clip in enumerate(self._clips):
+            if clip is None or clip.finished:
+                clip = self._begin(slot, self._num_begun, longest_frames)
+                self._num_begun += 1
+            frames.append(clip.next_frame())
+        return _batch(frames)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is."""
+        taken = [0 if clip is None else clip.num_taken for clip in self._clips]
+        return {"num_begun": self._num_begun, "origins": [list(origin) for origin in self._origins], "taken": taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where another stream of the same photos, seed and preset was; raises KeyError or ValueError."""
+        if len(state["taken"]) != len(self._clips):
+            raise ValueError(f"the state is of {len(state['taken'])} clips side by side, not of {len(self._clips)}")
+        self._num_begun = int(state["num_begun"])
+        for slot, ((number, longest_frames), taken) in enumerate(zip(state["origins"], state["taken"], strict=True)):
+            self._clips[slot] = None
+            if taken:
+                clip = self._begin(slot, int(number), int(longest_frames))
+                for _ in range(int(taken)):
+                    clip.next_frame()
+
+    def _begin(self, slot: int, number: int, longest_frames: int) -> Clip:
+        """Begin a clip in a slot; photos come in random order, each once before any comes again."""
+        epoch, index = divmod(number, len(self._photos))
+        order = np.random.default_rng([self._seed, _ORDER_SEED, epoch]).permutation(len(self._photos))
+        rng = np.random.default_rng([self._seed, _CLIP_SEED, number])
+        clip = Clip(rng, self._photos[int(order[index])], longest_frames, self._config)
+        self._clips[slot], self._origins[slot] = clip, (number, longest_frames)
+        return clip
+
+
+def resize_labels(labels: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
+    """Return a label map (H,W) u8 at another size, each pixel's id that of the nearest pixel."""
+    resized = cv2.resize(labels, (width_px, height_px), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized, np.uint8)
+
+
+def _batch(frames: Sequence[ClipFrame]) -> ClipBatch:
+    def stacked(plane: Callable[[ClipFrame], NDArray[Any]]) -> Tensor:
+        return torch.from_numpy(np.stack([plane(frame) for frame in frames]))
+
+    photo_B3HW = stacked(lambda frame: frame.rgb).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return ClipBatch(
+        photo_B3HW=photo_B3HW.contiguous(memory_format=torch.channels_last),
+        labels_BHW=stacked(lambda frame: frame.labels),
+        place_B2HW=stacked(lambda frame: frame.place_2HW),
+        source_BHW2=stacked(lambda frame: frame.source_HW2),
+        valid_B1HW=stacked(lambda frame: frame.valid_HW)[:, None],
+    )

@@ -1,0 +1,144 @@
+"""Photos with their label maps, read from a folder, and the lane marks that hand-made label maps leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.protocol.errors import LabelError, UsageError
+
+IMAGE_FOLDER: Final = "image"
+LABEL_FOLDER: Final = "label"
+_PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
+
+
+class LaneMarkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How painted marks are found on the road of a photo, where its labels do not have them; sizes at full size."""
+
+    road_id: int
+    mark_id: int
+    stroke_width_px: int  # what is brighter than its surroundings within this box is a stroke
+    stroke_height_px: int
+    min_contrast: int  # grey levels above the road around it
+    min_brightness: int  # grey level
+    min_above_road: int  # grey levels above the middle one of the road's
+    border_px: int  # kept away from the edge of the road, where kerbs shine
+    closing_px: int  # gaps below this are closed
+    min_area_px: int
+
+
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a folder is used. A drive is what a file name begins with, up to its first underscore."""
+
+    excluded_drives: tuple[str, ...]
+    lane_marks: LaneMarkConfig | None
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """A photo (H,W,3) u8 RGB, its label map (H,W) u8, and its file name without suffix."""
+
+    name: str
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    @property
+    def drive(self) -> str:
+        """The drive that the photo is of; see `DataConfig`."""
+        return _drive(self.name)
+
+
+def load_photos(folder: Path, config: DataConfig, num_labels: int) -> list[LabelledPhoto]:
+    """Return the pairs of FOLDER/image/NAME.jpg (or .png) and FOLDER/label/NAME.png, sorted by name, in memory.
+
+    Raises UsageError for a missing folder, a file without its partner or one that cannot be read, and LabelError for
+    a label map that is no single channel of 8-bit ids below `num_labels`, or not of its photo's size.
+    """
+    pairs = [pair for pair in _paired_files(folder) if _drive(pair[0].stem) not in config.excluded_drives]
+    if not pairs:
+        raise UsageError(
+            f"{folder} holds no photos to use",
+            f"Put them into {IMAGE_FOLDER}/ and their label maps into {LABEL_FOLDER}/",
+        )
+    return [_load_pair(photo, labels, config, num_labels) for photo, labels in pairs]
+
+
+def mark_lanes(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], config: LaneMarkConfig) -> NDArray[np.uint8]:
+    """Return the label map (H,W) u8 with painted marks as a class: thin, bright and well inside the road."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    stroke = np.ones((config.stroke_height_px, config.stroke_width_px), np.uint8)
+    contrast = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, stroke)
+    border = np.ones((config.border_px, config.border_px), np.uint8)
+    road = labels == config.road_id
+    if not road.any():
+        return labels
+    inner_road = cv2.erode(road.astype(np.uint8), border) > 0
+    bright = grey > max(config.min_brightness, float(np.median(grey[road])) + config.min_above_road)
+    marks = ((contrast > config.min_contrast) & bright & inner_road).astype(np.uint8)
+    gaps = np.ones((config.closing_px, config.closing_px), np.uint8)
+    _, component, statistics, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(marks, cv2.MORPH_CLOSE, gaps))
+    large_enough = statistics[:, cv2.CC_STAT_AREA] >= config.min_area_px
+    large_enough[0] = False  # what is no mark
+    marked = labels.copy()
+    marked[large_enough[np.asarray(component, np.int32)]] = config.mark_id
+    return marked
+
+
+def _drive(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _paired_files(folder: Path) -> list[tuple[Path, Path]]:
+    for part in (folder, folder / IMAGE_FOLDER, folder / LABEL_FOLDER):
+        if not part.is_dir():
+            raise UsageError(
+                f"there is no folder {part}",
+                f"Training data is {IMAGE_FOLDER}/NAME.jpg with {LABEL_FOLDER}/NAME.png, in each of train/ and val/",
+            )
+    photos = {path.stem: path for path in (folder / IMAGE_FOLDER).iterdir() if path.suffix.lower() in _PHOTO_SUFFIXES}
+    labels = {path.stem: path for path in (folder / LABEL_FOLDER).iterdir() if path.suffix.lower() == ".png"}
+    _refuse_single(folder / IMAGE_FOLDER, sorted(photos.keys() - labels.keys()), "label map")
+    _refuse_single(folder / LABEL_FOLDER, sorted(labels.keys() - photos.keys()), "photo")
+    return [(photos[name], labels[name]) for name in sorted(photos)]
+
+
+def _refuse_single(folder: Path, names: Sequence[str], partner: str) -> None:
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise UsageError(
+            f"{folder} has {names[0]}{more} without a {partner}", "A photo and its label map have the same name"
+        )
+
+
+def _load_pair(photo_path: Path, labels_path: Path, config: DataConfig, num_labels: int) -> LabelledPhoto:
+    bgr = _read(photo_path, cv2.IMREAD_COLOR)
+    labels = _read(labels_path, cv2.IMREAD_UNCHANGED)
+    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise LabelError(f"{labels_path} is {labels.dtype} {labels.shape}", "Give one channel of 8-bit class ids")
+    if labels.shape != rgb.shape[:2]:
+        raise LabelError(
+            f"{labels_path} is {labels.shape[1]}x{labels.shape[0]}, its photo {rgb.shape[1]}x{rgb.shape[0]}",
+            "A photo and its label map have the same size",
+        )
+    if int(labels.max()) >= num_labels:
+        raise LabelError(
+            f"{labels_path} holds the id {int(labels.max())}, the generator knows 0 to {num_labels - 1}",
+            "Map the label maps to the preset's label space",
+        )
+    marked = labels if config.lane_marks is None else mark_lanes(rgb, labels, config.lane_marks)
+    return LabelledPhoto(photo_path.stem, rgb, marked)
+
+
+def _read(path: Path, mode: int) -> NDArray[Any]:
+    picture = cv2.imread(str(path), mode)
+    if picture is None:
+        raise UsageError(f"the picture {path} cannot be read", "Get the file again")
+    return np.asarray(picture)

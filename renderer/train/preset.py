@@ -1,0 +1,77 @@
+"""A training preset: everything that decides how a model comes out, read from configs/train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from bridge.protocol.errors import UsageError
+from bridge.protocol.labels import LabelSpace
+from configs import load_preset, preset_names
+from renderer.models.live import SIZE_MULTIPLE_PX, LiveConfig
+from renderer.train.clips import ClipConfig
+from renderer.train.data import DataConfig
+from renderer.train.discriminator import DiscriminatorConfig
+from renderer.train.evaluate import EvaluationConfig
+from renderer.train.losses import LossConfig
+from renderer.train.preview import PreviewConfig
+from renderer.train.schedule import ScheduleConfig
+
+_SUFFIX = ".yaml"
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the model card says of the data and of what may be done with weights trained on it."""
+
+    licence: str
+    data: str
+    citation: str
+
+
+class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file of configs/train."""
+
+    name: str
+    label_space: LabelSpace
+    provenance: Provenance
+    generator: LiveConfig
+    data: DataConfig
+    clips: ClipConfig
+    discriminators: DiscriminatorConfig
+    losses: LossConfig
+    schedule: ScheduleConfig
+    preview: PreviewConfig
+    evaluation: EvaluationConfig
+
+
+def find_train_preset(name: str) -> TrainPreset:
+    """Return a preset by its name or by the path of a .yaml file; raises UsageError for anything that is not one."""
+    try:
+        if name.endswith(_SUFFIX):
+            preset = msgspec.yaml.decode(Path(name).read_bytes(), type=TrainPreset)
+        else:
+            preset = load_preset("train", name, TrainPreset)
+    except KeyError:
+        known = ", ".join(preset_names("train"))
+        raise UsageError(f"there is no training preset {name!r}", f"Use one of {known}, or a {_SUFFIX} file") from None
+    except OSError as error:
+        raise UsageError(f"the preset {name} cannot be read ({error.strerror})", "Check the path") from None
+    except (ValueError, msgspec.DecodeError) as error:
+        raise UsageError(f"the preset {name} does not fit: {error}", "Compare it with configs/train") from None
+    _check_sizes(preset)
+    return preset
+
+
+def _check_sizes(preset: TrainPreset) -> None:
+    sizes = {
+        "clips": (preset.clips.width_px, preset.clips.height_px),
+        "preview": (preset.preview.width_px, preset.preview.height_px),
+        "evaluation": (preset.evaluation.width_px, preset.evaluation.height_px),
+    }
+    for part, (width_px, height_px) in sizes.items():
+        if width_px < 1 or height_px < 1 or width_px % SIZE_MULTIPLE_PX or height_px % SIZE_MULTIPLE_PX:
+            raise UsageError(
+                f"the {part} of preset {preset.name} are {width_px}x{height_px}",
+                f"Both sides must be multiples of {SIZE_MULTIPLE_PX} px",
+            )

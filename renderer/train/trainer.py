@@ -1,0 +1,235 @@
+"""One step of training: the next frame of every clip is drawn from the generator's own last picture, and learnt from.
+
+No gradient flows through the past, so that a clip of many frames costs no more than as many single ones.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bridge.protocol.errors import UsageError
+from renderer.models.live import LiveGenerator
+from renderer.train import losses
+from renderer.train.clips import ClipStream, check_photo_sizes
+from renderer.train.data import LabelledPhoto
+from renderer.train.discriminator import Discriminators, Judgement
+from renderer.train.perceptual import FeatureNetwork
+from renderer.train.preset import TrainPreset
+from renderer.train.schedule import average_rate, longest_clip, rate_share
+
+_PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step did: its number from 1, unweighted loss terms, whether it was finite and taken.
+
+    `discriminators` holds the loss of each, 2 at chance; it is empty while there are none.
+    """
+
+    step: int
+    terms: Mapping[str, float]
+    discriminators: tuple[float, ...]
+    taken: bool
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame to be learnt from: the photo, its features, and what the generator is given."""
+
+    photo_B3HW: Tensor
+    photo_levels: list[Tensor]
+    labels_BHW: Tensor
+    place_B2HW: Tensor
+    warped_B3HW: Tensor
+    valid_B1HW: Tensor
+
+
+class Trainer:
+    """All that a run changes, and the step that changes it. On a CPU, the same seed gives the same weights to the bit.
+
+    `average` is the moving average of the generator's weights: what is previewed, measured and kept.
+    """
+
+    def __init__(
+        self, preset: TrainPreset, photos: Sequence[LabelledPhoto], feature_network: FeatureNetwork, seed: int
+    ) -> None:
+        check_photo_sizes(photos, preset.clips)
+        schedule = preset.schedule
+        self.preset = preset
+        self.step_index = 0
+        self._feature_network = feature_network
+        self._clips = ClipStream(photos, schedule.batch_size, seed, preset.clips)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator = _channels_last(LiveGenerator(preset.generator))
+            self.discriminators = _channels_last(Discriminators(preset.generator.num_labels, preset.discriminators))
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self._generator_optimizer = torch.optim.Adam(
+            self.generator.parameters(), schedule.generator_rate, schedule.adam_betas
+        )
+        self._discriminator_optimizer = torch.optim.Adam(
+            self.discriminators.parameters(), schedule.discriminator_rate, schedule.adam_betas
+        )
+        clips = preset.clips
+        self._last_B3HW = torch.zeros(schedule.batch_size, 3, clips.height_px, clips.width_px)
+        self._refused_in_a_row = 0
+
+    def step(self) -> StepReport:
+        """Draw the next frames and learn from them; raises UsageError when the loss stays without a finite value."""
+        schedule = self.preset.schedule
+        self._set_rates(rate_share(self.step_index, schedule))
+        frame = self._next_frame()
+        with self._precision():
+            picture = self.generator.draw(
+                frame.labels_BHW, frame.warped_B3HW, frame.valid_B1HW, place_B2HW=frame.place_B2HW
+            )
+            drawn_levels = self._feature_network.features(picture.rgb_B3HW)
+        terms = self._terms(frame, picture.rgb_B3HW, drawn_levels)
+        discriminator_losses: tuple[float, ...] = ()
+        if self.step_index >= schedule.adversarial_after:
+            real, discriminator_losses = self._train_discriminators(frame, picture.rgb_B3HW, drawn_levels)
+            terms |= self._adversarial_terms(frame, picture.rgb_B3HW, drawn_levels, real)
+        taken = self._train_generator(terms)
+        self._last_B3HW = picture.rgb_B3HW.detach().float()
+        self._count(taken)
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        return StepReport(self.step_index, values, discriminator_losses, taken)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything a later run needs to go on as if it had never stopped."""
+        return {
+            "step_index": self.step_index,
+            "refused_in_a_row": self._refused_in_a_row,
+            "clips": self._clips.state_dict(),
+            "last": self._last_B3HW.contiguous(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same preset; raises KeyError, ValueError or RuntimeError for another's."""
+        self.step_index = int(state["step_index"])
+        self._refused_in_a_row = int(state["refused_in_a_row"])
+        self._clips.load_state_dict(state["clips"])
+        self._last_B3HW = state["last"].contiguous(memory_format=torch.channels_last)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminators": self.discriminators,
+            "generator_optimizer": self._generator_optimizer,
+            "discriminator_optimizer": self._discriminator_optimizer,
+        }
+
+    def _precision(self) -> torch.autocast:
+        precision = self.preset.schedule.precision
+        return torch.autocast("cpu", dtype=_PRECISIONS[precision], enabled=precision != "float32")
+
+    def _set_rates(self, share: float) -> None:
+        schedule = self.preset.schedule
+        for optimizer, rate in (
+            (self._generator_optimizer, schedule.generator_rate),
+            (self._discriminator_optimizer, schedule.discriminator_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * share
+
+    @torch.no_grad()
+    def _next_frame(self) -> _Frame:
+        """Return the next frame of every clip, with its last picture moved to where this frame sees it."""
+        batch = self._clips.next_batch(longest_clip(self.step_index, self.preset.schedule))
+        moved_B3HW = F.grid_sample(self._last_B3HW, batch.source_BHW2, padding_mode="border", align_corners=False)
+        with self._precision():
+            photo_levels = self._feature_network.features(batch.photo_B3HW)
+        return _Frame(
+            batch.photo_B3HW,
+            photo_levels,
+            batch.labels_BHW,
+            batch.place_B2HW,
+            moved_B3HW * batch.valid_B1HW,
+            batch.valid_B1HW,
+        )
+
+    def _terms(self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor]) -> dict[str, Tensor]:
+        """Return the loss terms of a picture that need no discriminator, unweighted, by the names of `LossConfig`."""
+        config = self.preset.losses
+        return {
+            "coarse": losses.coarse_loss(rgb_B3HW, frame.photo_B3HW, config.coarse_pool_px),
+            "fine": losses.fine_loss(rgb_B3HW, frame.photo_B3HW),
+            "perceptual": losses.perceptual_loss(levels, frame.photo_levels, config.perceptual_floor),
+            "temporal": losses.temporal_loss(rgb_B3HW, frame.warped_B3HW, frame.valid_B1HW),
+        }
+
+    def _train_discriminators(
+        self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor]
+    ) -> tuple[list[Judgement], tuple[float, ...]]:
+        """Let the discriminators learn; return what they said of the photos, detached, and the loss of each."""
+        with self._precision():
+            real = self.discriminators(frame.photo_B3HW, frame.photo_levels, frame.labels_BHW)
+            drawn = self.discriminators(rgb_B3HW.detach(), [level.detach() for level in levels], frame.labels_BHW)
+        each = losses.discriminator_losses(real, drawn)
+        if torch.isfinite(each).all():
+            self._discriminator_optimizer.zero_grad()
+            each.sum().backward()
+            nn.utils.clip_grad_norm_(self.discriminators.parameters(), self.preset.schedule.max_gradient_norm)
+            self._discriminator_optimizer.step()
+        judged = [Judgement(said.scores_B1HW.detach(), [layer.detach() for layer in said.features]) for said in real]
+        return judged, tuple(each.detach().tolist())
+
+    def _adversarial_terms(
+        self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor], real: list[Judgement]
+    ) -> dict[str, Tensor]:
+        """Return the loss terms of what the discriminators say, who learn nothing from it."""
+        self.discriminators.requires_grad_(False)
+        with self._precision():
+            drawn = self.discriminators(rgb_B3HW, levels, frame.labels_BHW)
+        self.discriminators.requires_grad_(True)
+        return {
+            "adversarial": losses.adversarial_loss(drawn),
+            "feature_matching": losses.feature_matching_loss(real, drawn),
+        }
+
+    def _train_generator(self, terms: Mapping[str, Tensor]) -> bool:
+        """Take a step along the weighted sum; refuse it, and return False, if it is not finite."""
+        total = torch.stack([getattr(self.preset.losses, name) * term for name, term in terms.items()]).sum()
+        if not torch.isfinite(total):
+            return False
+        self._generator_optimizer.zero_grad()
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), self.preset.schedule.max_gradient_norm)
+        if not torch.isfinite(norm):
+            return False
+        self._generator_optimizer.step()
+        return True
+
+    @torch.no_grad()
+    def _count(self, taken: bool) -> None:
+        self.step_index += 1
+        self._refused_in_a_row = 0 if taken else self._refused_in_a_row + 1
+        if self._refused_in_a_row >= self.preset.schedule.max_refused_in_a_row:
+            raise UsageError(
+                f"the loss has had no finite value for {self._refused_in_a_row} steps, up to step {self.step_index}",
+                "Lower the learning rates of the preset",
+            )
+        rate = average_rate(self.step_index - 1, self.preset.schedule)
+        for average, trained in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            average.lerp_(trained, rate)
+
+
+def _channels_last(network: _Network) -> _Network:
+    """Lay the kernels out as the pictures are, which the label tables make channels last: CPUs convolve faster so."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
