@@ -29,6 +29,9 @@ def conduct(plan: DrivePlan, *, as_json: bool) -> int:
     except VidriveError as error:
         reason = error.what
         raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise
     finally:
         drive.stop()
         drive.wait()

@@ -40,6 +40,20 @@ def test_the_help_of_a_command_comes_without_its_machinery(name: str) -> None:
         assert len(line) <= 120
 
 
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("clients.commands.town, bridge.town.server, bridge.town.engine.painter", {"torch", "carla", "pygame", "av"}),
+        ("clients.driving, clients.report, clients.viewer.cockpit", {"torch", "numba"}),
+    ],
+    ids=["town", "drive"],
+)
+def test_an_image_needs_only_what_it_installs(modules: str, absent: set[str]) -> None:
+    program = f"import sys, {modules}; present = {absent} & set(sys.modules); assert not present, present"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert run.returncode == 0, run.stderr
+
+
 def test_a_town_on_a_taken_port_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         run = vidrive("town", "--port", str(taken.getsockname()[1]))
