@@ -78,13 +78,13 @@ with av.open(\"demo.mp4\") as video:
 images='for role in town server viewer; do docker/install.sh $role /opt/$role; done
 mkdir -p /keys/secret /keys/public
 /opt/server/bin/python docker/make_keys.py /keys/secret /keys/public
-/opt/town/bin/vidrive town --host 0.0.0.0 --port 2000 & town=$!
-/opt/server/bin/vidrive serve --listen tcp://0.0.0.0:5790 --curve-secret /keys/secret/renderer.key_secret & server=$!
+/opt/town/bin/vidrive town --host 0.0.0.0 --port 2000 >/tmp/town.out & town=$!
+/opt/server/bin/vidrive serve --listen tcp://0.0.0.0:5790 --curve-secret /keys/secret/renderer.key_secret >/tmp/server.out & server=$!
 trap "kill $town $server" EXIT
-for port in 2000 5790; do
+for name in town server; do
   tries=0
-  until bash -c "</dev/tcp/127.0.0.1/$port" 2>/dev/null; do
-    tries=$((tries + 1)); [ $tries -lt 90 ]; kill -0 $town; kill -0 $server; sleep 1
+  until grep -q ^ready /tmp/$name.out; do
+    tries=$((tries + 1)); [ $tries -lt 300 ]; kill -0 $town; kill -0 $server; sleep 1
   done
 done
 /opt/viewer/bin/vidrive drive --carla 127.0.0.1:2000 --server tcp://127.0.0.1:5790 \
