@@ -19,13 +19,13 @@ f4 = np.float32
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _is_covered(texture, vertex_shading, i0, i1, i2, l1, l2):
+def _is_covered(textures, material, vertex_shading, i0, i1, i2, l1, l2):
     """Whether a masked texture covers the point with barycentric weights l1, l2."""
     u0, v0 = vertex_shading[i0, V_U], vertex_shading[i0, V_V]
     u = u0 + (vertex_shading[i1, V_U] - u0) * l1 + (vertex_shading[i2, V_U] - u0) * l2
     v = v0 + (vertex_shading[i1, V_V] - v0) * l1 + (vertex_shading[i2, V_V] - v0) * l2
     x, y = floor_i32(u * f4(SIZE_PX)) & (SIZE_PX - 1), floor_i32(v * f4(SIZE_PX)) & (SIZE_PX - 1)
-    return texture[y * SIZE_PX + x, 3] > 127
+    return textures[material, y * SIZE_PX + x, 3] > 127
 
 
 @njit(**KERNEL_OPTIONS)
@@ -42,7 +42,7 @@ def raster_from_light(
             if flags & DECAL:
                 continue
             is_masked = (flags & ALPHA_TEST) != 0
-            texture = textures[triangle_info[t, TRI_MATERIAL]]
+            material = triangle_info[t, TRI_MATERIAL]
             i0, i1, i2 = triangle_vertex[t, 0], triangle_vertex[t, 1], triangle_vertex[t, 2]
             x0, y0, z0 = vertex_light[i0, 0], vertex_light[i0, 1], vertex_light[i0, 2]
             x1, y1, z1 = vertex_light[i1, 0], vertex_light[i1, 1], vertex_light[i1, 2]
@@ -63,7 +63,9 @@ def raster_from_light(
                     if l1 < f4(0) or l2 < f4(0) or l1 + l2 > f4(1):
                         continue
                     z = z0 + (z1 - z0) * l1 + (z2 - z0) * l2
-                    if z > depth[y, x] and (not is_masked or _is_covered(texture, vertex_shading, i0, i1, i2, l1, l2)):
+                    if z > depth[y, x] and (
+                        not is_masked or _is_covered(textures, material, vertex_shading, i0, i1, i2, l1, l2)
+                    ):
                         depth[y, x] = z
 
 
@@ -129,7 +131,8 @@ def stamp_contacts(boxes, grid, origin_x, origin_y, per_m, channel):
     """
     height, width = grid.shape[0], grid.shape[1]
     for n in range(len(boxes)):
-        x, y, c, s, half_x, half_y, strength = boxes[n]
+        x, y, c, s = boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3]
+        half_x, half_y, strength = boxes[n, 4], boxes[n, 5], boxes[n, 6]
         reach = int((max(half_x, half_y) + f4(1.5)) * per_m)
         column, row = int((x - origin_x) * per_m), int((y - origin_y) * per_m)
         for j in range(max(0, row - reach), min(height, row + reach + 1)):

@@ -98,67 +98,61 @@ def _row_bounds(y0, y1, y2, num_rows):
 def _fill_opaque(x0, y0, w0, x1, y1, w1, x2, y2, w2, triangle, bias, inverse_z, sample, column0, column1):
     """Fill one front-facing triangle; w is 1/z at the corners."""
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    if area >= 0.0:
-        return
-    left, right = max(min(x0, min(x1, x2)), f4(column0)), min(max(x0, max(x1, x2)), f4(column1))
-    row0, row1 = _row_bounds(y0, y1, y2, inverse_z.shape[0])
-    if left > right or row0 > row1:
-        return
-    g1x, g1y, g2x, g2y = _gradients(x0, y0, x1, y1, x2, y2, f4(1.0) / area)
-    w_x = ((w1 - w0) * g1x + (w2 - w0) * g2x) * bias
-    w_y = ((w1 - w0) * g1y + (w2 - w0) * g2y) * bias
-    for row in range(row0, row1 + 1):
-        py = f4(row) + f4(0.5)
-        first, last = _row_span(py, x0, y0, g1x, g1y, g2x, g2y, left, right)
-        first, last = max(column0, first), min(column1 - 1, last)
-        w_row = w0 * bias + w_y * (py - y0) + w_x * (f4(0.5) - x0)
-        y = index(row)
-        for column in range(first, last + 1):
-            w = w_row + w_x * f4(np.int32(column))
-            x = index(column)
-            if w > inverse_z[y, x]:
-                inverse_z[y, x] = w
-                sample[y, x] = triangle
+    if area < 0.0:
+        left, right = max(min(x0, min(x1, x2)), f4(column0)), min(max(x0, max(x1, x2)), f4(column1))
+        row0, row1 = _row_bounds(y0, y1, y2, inverse_z.shape[0])
+        g1x, g1y, g2x, g2y = _gradients(x0, y0, x1, y1, x2, y2, f4(1.0) / area)
+        w_x = ((w1 - w0) * g1x + (w2 - w0) * g2x) * bias
+        w_y = ((w1 - w0) * g1y + (w2 - w0) * g2y) * bias
+        for row in range(row0, row1 + 1):
+            py = f4(row) + f4(0.5)
+            first, last = _row_span(py, x0, y0, g1x, g1y, g2x, g2y, left, right)
+            first, last = max(column0, first), min(column1 - 1, last)
+            w_row = w0 * bias + w_y * (py - y0) + w_x * (f4(0.5) - x0)
+            y = index(row)
+            for column in range(first, last + 1):
+                w = w_row + w_x * f4(np.int32(column))
+                x = index(column)
+                if w > inverse_z[y, x]:
+                    inverse_z[y, x] = w
+                    sample[y, x] = triangle
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
 def _fill_masked(
-    x0, y0, w0, u0, v0, x1, y1, w1, u1, v1, x2, y2, w2, u2, v2, triangle, is_decal, texture, level, inverse_z, sample,
-    column0, column1,
+    x0, y0, w0, u0, v0, x1, y1, w1, u1, v1, x2, y2, w2, u2, v2, triangle, is_decal, textures, material,
+    level, inverse_z, sample, column0, column1,
 ):  # fmt: skip
     """Fill one triangle where its texture covers; both sides show unless it is a decal. u, v are divided by z."""
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    if area == 0.0 or (is_decal and area > 0.0):
-        return
-    left, right = max(min(x0, min(x1, x2)), f4(column0)), min(max(x0, max(x1, x2)), f4(column1))
-    row0, row1 = _row_bounds(y0, y1, y2, inverse_z.shape[0])
-    if left > right or row0 > row1:
-        return
-    bias = DECAL_BIAS if is_decal else f4(1.0)
-    g1x, g1y, g2x, g2y = _gradients(x0, y0, x1, y1, x2, y2, f4(1.0) / area)
-    w_x, w_y = (w1 - w0) * g1x + (w2 - w0) * g2x, (w1 - w0) * g1y + (w2 - w0) * g2y
-    u_x, u_y = (u1 - u0) * g1x + (u2 - u0) * g2x, (u1 - u0) * g1y + (u2 - u0) * g2y
-    v_x, v_y = (v1 - v0) * g1x + (v2 - v0) * g2x, (v1 - v0) * g1y + (v2 - v0) * g2y
-    size = SIZE_PX >> level
-    level_start = (4 * (FULL_TEXELS - (FULL_TEXELS >> (2 * level)))) // 3
-    for row in range(row0, row1 + 1):
-        py = f4(row) + f4(0.5)
-        first, last = _row_span(py, x0, y0, g1x, g1y, g2x, g2y, left, right)
-        first, last = max(column0, first), min(column1 - 1, last)
-        dy, dx = py - y0, f4(0.5) - x0
-        w_row, u_row, v_row = w0 + w_y * dy + w_x * dx, u0 + u_y * dy + u_x * dx, v0 + v_y * dy + v_x * dx
-        y = index(row)
-        for column in range(first, last + 1):
-            at = f4(np.int32(column))
-            w = w_row + w_x * at
-            x = index(column)
-            if w * bias > inverse_z[y, x]:
-                z = f4(1.0) / w
-                texel_x = floor_i32((u_row + u_x * at) * z * f4(size)) & (size - 1)
-                texel_y = floor_i32((v_row + v_x * at) * z * f4(size)) & (size - 1)
-                if texture[index(level_start + texel_y * size + texel_x), 3] > 127:
-                    inverse_z[y, x] = w * bias
-                    sample[y, x] = triangle
+    if area < 0.0 or (area > 0.0 and not is_decal):
+        left, right = max(min(x0, min(x1, x2)), f4(column0)), min(max(x0, max(x1, x2)), f4(column1))
+        row0, row1 = _row_bounds(y0, y1, y2, inverse_z.shape[0])
+        bias = DECAL_BIAS if is_decal else f4(1.0)
+        g1x, g1y, g2x, g2y = _gradients(x0, y0, x1, y1, x2, y2, f4(1.0) / area)
+        w_x, w_y = (w1 - w0) * g1x + (w2 - w0) * g2x, (w1 - w0) * g1y + (w2 - w0) * g2y
+        u_x, u_y = (u1 - u0) * g1x + (u2 - u0) * g2x, (u1 - u0) * g1y + (u2 - u0) * g2y
+        v_x, v_y = (v1 - v0) * g1x + (v2 - v0) * g2x, (v1 - v0) * g1y + (v2 - v0) * g2y
+        size = SIZE_PX >> level
+        level_start = (4 * (FULL_TEXELS - (FULL_TEXELS >> (2 * level)))) // 3
+        for row in range(row0, row1 + 1):
+            py = f4(row) + f4(0.5)
+            first, last = _row_span(py, x0, y0, g1x, g1y, g2x, g2y, left, right)
+            first, last = max(column0, first), min(column1 - 1, last)
+            dy, dx = py - y0, f4(0.5) - x0
+            w_row, u_row, v_row = w0 + w_y * dy + w_x * dx, u0 + u_y * dy + u_x * dx, v0 + v_y * dy + v_x * dx
+            y = index(row)
+            for column in range(first, last + 1):
+                at = f4(np.int32(column))
+                w = w_row + w_x * at
+                x = index(column)
+                if w * bias > inverse_z[y, x]:
+                    z = f4(1.0) / w
+                    texel_x = floor_i32((u_row + u_x * at) * z * f4(size)) & (size - 1)
+                    texel_y = floor_i32((v_row + v_x * at) * z * f4(size)) & (size - 1)
+                    if textures[material, index(level_start + texel_y * size + texel_x), 3] > 127:
+                        inverse_z[y, x] = w * bias
+                        sample[y, x] = triangle
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
@@ -203,10 +197,9 @@ def clear_samples(inverse_z, sample):
 @njit(**KERNEL_OPTIONS)
 def raster_chunks(
     chunks, chunk_triangle0, chunk_triangle1, triangle_vertex, triangle_info, texel_density, vertex_shading,
-    vertex_camera, focal, centre_x, centre_y, near, textures, inverse_z, sample, column0, column1,
+    vertex_camera, focal, centre_x, centre_y, near, textures, polygon, inverse_z, sample, column0, column1,
 ):  # fmt: skip
-    """Draw the chosen chunks into columns column0..column1 of the sample buffers."""
-    polygon = np.empty((4, 5), np.float32)
+    """Draw the chosen chunks into columns column0..column1 of the sample buffers; `polygon` (4,5) f32 is scratch."""
     low, high = f4(column0), f4(column1)
     for q in range(len(chunks)):
         chunk = chunks[q]
@@ -219,7 +212,7 @@ def raster_chunks(
             flags = triangle_info[t, TRI_FLAGS]
             is_masked, is_decal = (flags & ALPHA_TEST) != 0, (flags & DECAL) != 0
             bias = DECAL_BIAS if is_decal else f4(1.0)
-            texture = textures[index(triangle_info[t, TRI_MATERIAL])]
+            material = index(triangle_info[t, TRI_MATERIAL])
             if z0 >= near and z1 >= near and z2 >= near:
                 w0, w1, w2 = f4(1.0) / z0, f4(1.0) / z1, f4(1.0) / z2
                 x0 = vertex_camera[i0, 0] * w0 * focal + centre_x
@@ -241,23 +234,24 @@ def raster_chunks(
                     x0, y0, w0, vertex_shading[i0, V_U] * w0, vertex_shading[i0, V_V] * w0,
                     x1, y1, w1, vertex_shading[i1, V_U] * w1, vertex_shading[i1, V_V] * w1,
                     x2, y2, w2, vertex_shading[i2, V_U] * w2, vertex_shading[i2, V_V] * w2,
-                    np.int32(number), is_decal, texture, level, inverse_z, sample, column0, column1,
+                    np.int32(number), is_decal, textures, material, level, inverse_z, sample, column0, column1,
                 )  # fmt: skip
                 continue
             corners = _clip_near(
                 t, triangle_vertex, vertex_camera, vertex_shading, focal, centre_x, centre_y, near, polygon
             )
             for k in range(1, corners - 1):
-                a, b, c = polygon[0], polygon[k], polygon[k + 1]
+                p, m = polygon, k + 1
                 if is_masked:
                     _fill_masked(
-                        a[0], a[1], a[2], a[3], a[4], b[0], b[1], b[2], b[3], b[4], c[0], c[1], c[2], c[3], c[4],
-                        np.int32(number), is_decal, texture, 0, inverse_z, sample, column0, column1,
+                        p[0, 0], p[0, 1], p[0, 2], p[0, 3], p[0, 4], p[k, 0], p[k, 1], p[k, 2], p[k, 3], p[k, 4],
+                        p[m, 0], p[m, 1], p[m, 2], p[m, 3], p[m, 4],
+                        np.int32(number), is_decal, textures, material, 0, inverse_z, sample, column0, column1,
                     )  # fmt: skip
                 else:
                     _fill_opaque(
-                        a[0], a[1], a[2], b[0], b[1], b[2], c[0], c[1], c[2], np.int32(number), bias, inverse_z,
-                        sample, column0, column1,
+                        p[0, 0], p[0, 1], p[0, 2], p[k, 0], p[k, 1], p[k, 2], p[m, 0], p[m, 1], p[m, 2],
+                        np.int32(number), bias, inverse_z, sample, column0, column1,
                     )  # fmt: skip
 
 

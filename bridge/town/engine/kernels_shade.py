@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
+from bridge.town.engine.kernels_plane import S_PLANE_COUNT, S_SLANT, hit_plane, set_plane
 from bridge.town.engine.kernels_raster import FULL_TEXELS, floor_i32
 from bridge.town.engine.layout import (
     KERNEL_OPTIONS,
@@ -34,26 +35,29 @@ from bridge.town.engine.layout import (
     P_WORLD_FROM_CAMERA,
     SKY_LOWEST_Z,
     SKY_REACH,
+    SKY_SAMPLE,
     TRI_FLAGS,
     TRI_MATERIAL,
     TRI_OBJECT,
-    V_AMBIENT,
-    V_BLUE,
-    V_GREEN,
     V_NX,
     V_NY,
     V_NZ,
     V_RED,
     V_U,
-    V_V,
 )
-from bridge.town.engine.materials import EMISSIVE, FOLIAGE, GLOSSY, LAMP, PAINTED
+from bridge.town.engine.materials import FOLIAGE, GLOSSY, LAMP, PAINTED
 from bridge.town.engine.textures import SIZE_PX
 
 f4 = np.float32
 index = np.uintp
 ZERO, ONE, HALF, QUARTER = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.25)
 INVERSE_255 = np.float32(1.0 / 255.0)
+# A triangle prepared for shading: slots of `surface`, after those of `kernels_plane`; three floats per attribute.
+S_UV = S_PLANE_COUNT
+S_COLOUR = S_UV + 6
+S_AMBIENT = S_COLOUR + 9
+S_NORMAL = S_AMBIENT + 3
+S_COUNT = S_NORMAL + 9
 TILE_SHIFT = 4  # the static sun map's bounds are kept per 16x16 texels
 FOG_PER_M = np.float32(0.0021)
 
@@ -75,7 +79,7 @@ def _tone(light):
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _texel(texture, u, v, level):
+def _texel(textures, material, u, v, level):
     """Return a bilinear sample r, g, b, a (0..1) of one mip level."""
     size = SIZE_PX >> level
     start = (4 * (FULL_TEXELS - (FULL_TEXELS >> (2 * level)))) // 3
@@ -90,15 +94,27 @@ def _texel(texture, u, v, level):
     fx = fx * INVERSE_255
     wa, wb, wc, wd = gx * gy, fx * gy, gx * fy, fx * fy
     return (
-        f4(texture[a, 0]) * wa + f4(texture[b, 0]) * wb + f4(texture[c, 0]) * wc + f4(texture[d, 0]) * wd,
-        f4(texture[a, 1]) * wa + f4(texture[b, 1]) * wb + f4(texture[c, 1]) * wc + f4(texture[d, 1]) * wd,
-        f4(texture[a, 2]) * wa + f4(texture[b, 2]) * wb + f4(texture[c, 2]) * wc + f4(texture[d, 2]) * wd,
-        f4(texture[a, 3]) * wa + f4(texture[b, 3]) * wb + f4(texture[c, 3]) * wc + f4(texture[d, 3]) * wd,
+        f4(textures[material, a, 0]) * wa
+        + f4(textures[material, b, 0]) * wb
+        + f4(textures[material, c, 0]) * wc
+        + f4(textures[material, d, 0]) * wd,
+        f4(textures[material, a, 1]) * wa
+        + f4(textures[material, b, 1]) * wb
+        + f4(textures[material, c, 1]) * wc
+        + f4(textures[material, d, 1]) * wd,
+        f4(textures[material, a, 2]) * wa
+        + f4(textures[material, b, 2]) * wb
+        + f4(textures[material, c, 2]) * wc
+        + f4(textures[material, d, 2]) * wd,
+        f4(textures[material, a, 3]) * wa
+        + f4(textures[material, b, 3]) * wb
+        + f4(textures[material, c, 3]) * wc
+        + f4(textures[material, d, 3]) * wd,
     )
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _texture(texture, u, v, texels_per_px):
+def _texture(textures, material, u, v, texels_per_px):
     """Return a sample blended between the two nearest mip levels (only where neither clearly dominates)."""
     exact = min(f4(7.0), f4(math.log2(texels_per_px))) if texels_per_px > ONE else ZERO
     level = int(exact)
@@ -106,10 +122,10 @@ def _texture(texture, u, v, texels_per_px):
     if part >= f4(0.75):
         level += 1
         part = ZERO
-    r, g, b, a = _texel(texture, u, v, level)
+    r, g, b, a = _texel(textures, material, u, v, level)
     if part > QUARTER and level < 7:
         part = (part - QUARTER) * f4(2.0)
-        r2, g2, b2, a2 = _texel(texture, u, v, level + 1)
+        r2, g2, b2, a2 = _texel(textures, material, u, v, level + 1)
         r, g, b, a = r + (r2 - r) * part, g + (g2 - g) * part, b + (b2 - b) * part, a + (a2 - a) * part
     return r, g, b, a
 
@@ -141,16 +157,17 @@ def _lit_share(depth, u, v, d):
     height, width = depth.shape
     x, y = u - HALF, v - HALF
     column, row = floor_i32(x), floor_i32(y)
-    if column < 0 or row < 0 or column >= width - 1 or row >= height - 1:
-        return ONE
-    fx, fy = x - f4(column), y - f4(row)
-    x0, y0 = index(column), index(row)
-    x1, y1 = x0 + index(1), y0 + index(1)
-    a = ONE if d >= depth[y0, x0] else ZERO
-    b = ONE if d >= depth[y0, x1] else ZERO
-    c = ONE if d >= depth[y1, x0] else ZERO
-    e = ONE if d >= depth[y1, x1] else ZERO
-    return (a * (ONE - fx) + b * fx) * (ONE - fy) + (c * (ONE - fx) + e * fx) * fy
+    share = ONE
+    if column >= 0 and row >= 0 and column < width - 1 and row < height - 1:
+        fx, fy = x - f4(column), y - f4(row)
+        x0, y0 = index(column), index(row)
+        x1, y1 = x0 + index(1), y0 + index(1)
+        a = ONE if d >= depth[y0, x0] else ZERO
+        b = ONE if d >= depth[y0, x1] else ZERO
+        c = ONE if d >= depth[y1, x0] else ZERO
+        e = ONE if d >= depth[y1, x1] else ZERO
+        share = (a * (ONE - fx) + b * fx) * (ONE - fy) + (c * (ONE - fx) + e * fx) * fy
+    return share
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
@@ -173,8 +190,8 @@ def _sunlight(x, y, z, bias, params, static_depth, static_bounds, moving_depth):
     if column >= 0 and row >= 0 and column < static_bounds.shape[1] and row < static_bounds.shape[0]:
         i, j = index(row), index(column)
         if d < static_bounds[i, j, 0]:
-            return ZERO
-        if d < static_bounds[i, j, 1]:
+            lit = ZERO
+        elif d < static_bounds[i, j, 1]:
             lit = (
                 _lit_share(static_depth, u - f4(0.7), v - f4(0.5), d)
                 + _lit_share(static_depth, u + f4(0.5), v - f4(0.7), d)
@@ -192,39 +209,17 @@ def _ground(grid, params, x, y):
     """Return ambient, contact, sunlit and macro values of the ground grid under a point."""
     gx, gy = (x - params[P_GRID_X]) * params[P_GRID_PER_M], (y - params[P_GRID_Y]) * params[P_GRID_PER_M]
     column, row = np.int32(gx), np.int32(gy)
-    if gx < ZERO or gy < ZERO or column >= grid.shape[1] - 1 or row >= grid.shape[0] - 1:
-        return ONE, ONE, f4(0.4), ONE
-    fx, fy = gx - f4(column), gy - f4(row)
-    x0, y0 = index(column), index(row)
-    x1, y1 = x0 + index(1), y0 + index(1)
-    wa, wb, wc, wd = (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy
-    return (
-        grid[y0, x0, 0] * wa + grid[y0, x1, 0] * wb + grid[y1, x0, 0] * wc + grid[y1, x1, 0] * wd,
-        grid[y0, x0, 1] * wa + grid[y0, x1, 1] * wb + grid[y1, x0, 1] * wc + grid[y1, x1, 1] * wd,
-        grid[y0, x0, 2] * wa + grid[y0, x1, 2] * wb + grid[y1, x0, 2] * wc + grid[y1, x1, 2] * wd,
-        grid[y0, x0, 3] * wa + grid[y0, x1, 3] * wb + grid[y1, x0, 3] * wc + grid[y1, x1, 3] * wd,
-    )
-
-
-@njit(forceinline=True, **KERNEL_OPTIONS)
-def surface_point(triangle_vertex, vertex_camera, t, dx, dy):
-    """Intersect the ray (dx, dy, 1) with a triangle's plane.
-
-    Return depth, the barycentric weights of corners 1 and 2, the ray's dot product with the (unscaled) normal and the
-    normal's inverse squared length.
-    """
-    i0, i1, i2 = index(triangle_vertex[t, 0]), index(triangle_vertex[t, 1]), index(triangle_vertex[t, 2])
-    ax, ay, az = vertex_camera[i0, 0], vertex_camera[i0, 1], vertex_camera[i0, 2]
-    ux, uy, uz = vertex_camera[i1, 0] - ax, vertex_camera[i1, 1] - ay, vertex_camera[i1, 2] - az
-    vx, vy, vz = vertex_camera[i2, 0] - ax, vertex_camera[i2, 1] - ay, vertex_camera[i2, 2] - az
-    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    facing = dx * nx + dy * ny + nz
-    z = (ax * nx + ay * ny + az * nz) / facing if facing != ZERO else az
-    qx, qy, qz = z * dx - ax, z * dy - ay, z - az
-    inverse = ONE / (nx * nx + ny * ny + nz * nz)
-    l1 = ((qy * vz - qz * vy) * nx + (qz * vx - qx * vz) * ny + (qx * vy - qy * vx) * nz) * inverse
-    l2 = ((uy * qz - uz * qy) * nx + (uz * qx - ux * qz) * ny + (ux * qy - uy * qx) * nz) * inverse
-    return z, l1, l2, facing, inverse
+    ambient, contact, sunlit, macro = ONE, ONE, f4(0.4), ONE
+    if gx >= ZERO and gy >= ZERO and column < grid.shape[1] - 1 and row < grid.shape[0] - 1:
+        fx, fy = gx - f4(column), gy - f4(row)
+        x0, y0 = index(column), index(row)
+        x1, y1 = x0 + index(1), y0 + index(1)
+        wa, wb, wc, wd = (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy
+        ambient = grid[y0, x0, 0] * wa + grid[y0, x1, 0] * wb + grid[y1, x0, 0] * wc + grid[y1, x1, 0] * wd
+        contact = grid[y0, x0, 1] * wa + grid[y0, x1, 1] * wb + grid[y1, x0, 1] * wc + grid[y1, x1, 1] * wd
+        sunlit = grid[y0, x0, 2] * wa + grid[y0, x1, 2] * wb + grid[y1, x0, 2] * wc + grid[y1, x1, 2] * wd
+        macro = grid[y0, x0, 3] * wa + grid[y0, x1, 3] * wb + grid[y1, x0, 3] * wc + grid[y1, x1, 3] * wd
+    return ambient, contact, sunlit, macro
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
@@ -300,51 +295,83 @@ def _ambient(wz, ambient, contact, sunlit):
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _blend(vertex_shading, i0, i1, i2, l0, l1, l2, column):
-    return vertex_shading[i0, column] * l0 + vertex_shading[i1, column] * l1 + vertex_shading[i2, column] * l2
+def _set_attribute(surface, slot, a0, a1, a2):
+    """Keep an attribute's value at corner 0 and its differences to corners 1 and 2."""
+    surface[slot], surface[slot + 1], surface[slot + 2] = a0, a1 - a0, a2 - a0
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def _turned(object_matrix, o, row, vertex_shading, i):
+    """Return one component of a vertex's normal in the world."""
+    return (
+        object_matrix[o, row, 0] * vertex_shading[i, V_NX]
+        + object_matrix[o, row, 1] * vertex_shading[i, V_NY]
+        + object_matrix[o, row, 2] * vertex_shading[i, V_NZ]
+    )
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def _set_up(triangle, triangle_vertex, triangle_info, vertex_camera, vertex_shading, object_matrix, surface):
+    """Prepare a triangle for shading: its plane and all attributes, normals turned into the world."""
+    t = index(triangle)
+    set_plane(triangle_vertex, vertex_camera, t, surface)
+    i0, i1, i2 = index(triangle_vertex[t, 0]), index(triangle_vertex[t, 1]), index(triangle_vertex[t, 2])
+    for k in range(2):
+        _set_attribute(
+            surface, S_UV + 3 * k, vertex_shading[i0, V_U + k], vertex_shading[i1, V_U + k], vertex_shading[i2, V_U + k]
+        )
+    for k in range(4):  # red, green, blue and ambient lie side by side
+        _set_attribute(
+            surface,
+            S_COLOUR + 3 * k,
+            vertex_shading[i0, V_RED + k],
+            vertex_shading[i1, V_RED + k],
+            vertex_shading[i2, V_RED + k],
+        )
+    o = index(triangle_info[t, TRI_OBJECT])
+    for k in range(3):
+        n0 = _turned(object_matrix, o, k, vertex_shading, i0)
+        n1 = _turned(object_matrix, o, k, vertex_shading, i1)
+        n2 = _turned(object_matrix, o, k, vertex_shading, i2)
+        _set_attribute(surface, S_NORMAL + 3 * k, n0, n1, n2)
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def _blend(surface, slot, l1, l2):
+    return surface[slot] + surface[slot + 1] * l1 + surface[slot + 2] * l2
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
 def _shade(
-    triangle, dx, dy, triangle_vertex, triangle_info, texel_density, vertex_camera, vertex_shading, object_matrix,
-    object_look, params, textures, environment, static_depth, static_bounds, moving_depth, grid,
+    triangle, dx, dy, surface, triangle_info, texel_density, object_look, params, textures, environment, static_depth,
+    static_bounds, moving_depth, grid,
 ):  # fmt: skip
-    """Return the light that a triangle sends along the camera ray (dx, dy, 1)."""
+    """Return the light that a triangle (as `_set_up` prepared it) sends along the camera ray (dx, dy, 1)."""
     t = index(triangle)
-    z, l1, l2, facing, inverse = surface_point(triangle_vertex, vertex_camera, t, dx, dy)
+    z, l1, l2 = hit_plane(surface, dx, dy)
     l1, l2 = min(f4(1.05), max(f4(-0.05), l1)), min(f4(1.05), max(f4(-0.05), l2))
-    l0 = ONE - l1 - l2
-    i0, i1, i2 = index(triangle_vertex[t, 0]), index(triangle_vertex[t, 1]), index(triangle_vertex[t, 2])
     flags, o = triangle_info[t, TRI_FLAGS], index(triangle_info[t, TRI_OBJECT])
-    # Texture level: the footprint along the surface, with half of the stretch of grazing views.
-    slant = abs(facing) * math.sqrt(inverse) / math.sqrt(dx * dx + dy * dy + ONE)
-    texels_per_px = texel_density[t] * z / params[P_FOCAL_X] / math.sqrt(max(slant, f4(0.04)))
-    u = _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_U)
-    v = _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_V)
-    r, g, b, gloss = _texture(textures[index(triangle_info[t, TRI_MATERIAL])], u, v, texels_per_px)
-    r = r * r * _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_RED)
-    g = g * g * _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_GREEN)
-    b = b * b * _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_BLUE)
-    if flags & EMISSIVE:
-        return r * f4(3), g * f4(3), b * f4(3)
-    if flags & PAINTED:
-        r, g, b = r * object_look[o, LOOK_RED], g * object_look[o, LOOK_GREEN], b * object_look[o, LOOK_BLUE]
-    ambient = _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_AMBIENT)
-    mx = _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_NX)
-    my = _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_NY)
-    mz = _blend(vertex_shading, i0, i1, i2, l0, l1, l2, V_NZ)
-    m = object_matrix[o]
-    wx = m[0, 0] * mx + m[0, 1] * my + m[0, 2] * mz
-    wy = m[1, 0] * mx + m[1, 1] * my + m[1, 2] * mz
-    wz = m[2, 0] * mx + m[2, 1] * my + m[2, 2] * mz
-    scale = ONE / math.sqrt(wx * wx + wy * wy + wz * wz + f4(1e-12))
-    wx, wy, wz = wx * scale, wy * scale, wz * scale
     vx, vy, vz = _world_direction(params, dx, dy)
     x, y, height = params[P_EYE] + vx * z, params[P_EYE + 1] + vy * z, params[P_EYE + 2] + vz * z
-    length = math.sqrt(vx * vx + vy * vy + vz * vz)
-    distance = length * z
-    scale = ONE / length
+    scale = ONE / math.sqrt(dx * dx + dy * dy + ONE)
+    distance = z / scale
     vx, vy, vz = vx * scale, vy * scale, vz * scale
+    # Texture level: the footprint along the surface, with half of the stretch of grazing views.
+    slant = surface[S_SLANT] * scale / z
+    texels_per_px = texel_density[t] * z / params[P_FOCAL_X] / math.sqrt(max(slant, f4(0.04)))
+    u, v = _blend(surface, S_UV, l1, l2), _blend(surface, S_UV + 3, l1, l2)
+    r, g, b, gloss = _texture(textures, index(triangle_info[t, TRI_MATERIAL]), u, v, texels_per_px)
+    r = r * r * _blend(surface, S_COLOUR, l1, l2)
+    g = g * g * _blend(surface, S_COLOUR + 3, l1, l2)
+    b = b * b * _blend(surface, S_COLOUR + 6, l1, l2)
+    if flags & PAINTED:
+        r, g, b = r * object_look[o, LOOK_RED], g * object_look[o, LOOK_GREEN], b * object_look[o, LOOK_BLUE]
+    ambient = _blend(surface, S_AMBIENT, l1, l2)
+    wx = _blend(surface, S_NORMAL, l1, l2)
+    wy = _blend(surface, S_NORMAL + 3, l1, l2)
+    wz = _blend(surface, S_NORMAL + 6, l1, l2)
+    scale = ONE / math.sqrt(wx * wx + wy * wy + wz * wz + f4(1e-12))
+    wx, wy, wz = wx * scale, wy * scale, wz * scale
 
     is_foliage = (flags & FOLIAGE) != 0
     toward_sun = wx * params[P_SUN] + wy * params[P_SUN + 1] + wz * params[P_SUN + 2]
@@ -392,10 +419,15 @@ def _shade(
 @njit(**KERNEL_OPTIONS)
 def shade_rows(
     row0, row1, sample, triangle_vertex, triangle_info, texel_density, vertex_camera, vertex_shading, object_matrix,
-    object_look, params, textures, sky, environment, static_depth, static_bounds, moving_depth, grid, bgra,
+    object_look, params, textures, sky, environment, static_depth, static_bounds, moving_depth, grid, surface, bgra,
 ):  # fmt: skip
-    """Write rows row0..row1 of `bgra` (H,W,4) u8 from the (2H,2W) sample buffer."""
+    """Write rows row0..row1 of `bgra` (H,W,4) u8 from the (2H,2W) sample buffer.
+
+    `surface` (S_COUNT,) f32 is scratch.
+    """
     width = bgra.shape[1]
+    # Neighbouring pixels mostly show the same triangle: what depends on it alone is kept from pixel to pixel.
+    prepared = np.int32(SKY_SAMPLE)
     for y in range(row0, row1):
         for x in range(width):
             red, green, blue = ZERO, ZERO, ZERO
@@ -415,10 +447,14 @@ def shade_rows(
                 dy = f4(y) + (HALF if is_whole else QUARTER + HALF * f4(k >> 1)) - params[P_CENTRE_Y]
                 dx, dy = dx / params[P_FOCAL_X], dy / params[P_FOCAL_Y]
                 if t >= 0:
+                    if t != prepared:
+                        _set_up(
+                            t, triangle_vertex, triangle_info, vertex_camera, vertex_shading, object_matrix, surface
+                        )
+                        prepared = t
                     r, g, bl = _shade(
-                        t, dx, dy, triangle_vertex, triangle_info, texel_density, vertex_camera, vertex_shading,
-                        object_matrix, object_look, params, textures, environment, static_depth, static_bounds,
-                        moving_depth, grid,
+                        t, dx, dy, surface, triangle_info, texel_density, object_look, params, textures, environment,
+                        static_depth, static_bounds, moving_depth, grid,
                     )  # fmt: skip
                 else:
                     vx, vy, vz = _world_direction(params, dx, dy)

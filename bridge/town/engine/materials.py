@@ -16,9 +16,8 @@ ALPHA_TEST = 1  # the last channel is coverage
 GLOSSY = 2  # the last channel is gloss
 DECAL = 4  # lies on another surface and wins against it
 FOLIAGE = 8  # lets light through
-EMISSIVE = 16  # shines by itself
-PAINTED = 32  # takes its body's paint colour
-LAMP = 64  # shines when its object's lamps are on
+PAINTED = 16  # takes its body's paint colour
+LAMP = 32  # shines when its object's lamps are on
 
 MIP_LEVELS = 9
 MIP_TEXELS = (4 * SIZE_PX * SIZE_PX - 1) // 3

@@ -21,8 +21,9 @@ from bridge.town.engine.culling import chunk_corners, sort_visible, split_by_dis
 from bridge.town.engine.frames import camera_axes
 from bridge.town.engine.kernels_labels import depth_rows, flow_rows, label_rows
 from bridge.town.engine.kernels_light import clear_contacts, raster_from_light, stamp_contacts
+from bridge.town.engine.kernels_plane import S_PLANE_COUNT
 from bridge.town.engine.kernels_raster import clear_samples, find_uncovered, raster_chunks, transform_vertices
-from bridge.town.engine.kernels_shade import shade_rows
+from bridge.town.engine.kernels_shade import S_COUNT, shade_rows
 from bridge.town.engine.light import FOG_LIGHT, GRID_PER_M, SUN, SUN_LIGHT, light_matrix
 from bridge.town.pose import Pose
 from bridge.town.streets import StreetNetwork
@@ -252,6 +253,7 @@ class TownPainter:
                 centre_y,
                 near,
                 self._town.textures,
+                np.empty((4, 5), np.float32),
                 buffers.inverse_z,
                 buffers.sample,
                 first,
@@ -340,6 +342,7 @@ class TownPainter:
                 town.light.sun_bounds,
                 self._moving_depth,
                 grid,
+                np.empty(S_COUNT, np.float32),
                 buffers.bgra,
             )
 
@@ -360,7 +363,10 @@ class TownPainter:
         mesh = self._stage.mesh
 
         def band(first: int, last: int) -> None:
-            depth_rows(first, last, buffers.sample, mesh.triangle_vertex, self._vertex_camera, params, buffers.depth_m)
+            scratch = np.empty(S_PLANE_COUNT, np.float32)
+            depth_rows(
+                first, last, buffers.sample, mesh.triangle_vertex, self._vertex_camera, params, scratch, buffers.depth_m
+            )
 
         self._in_bands(len(buffers.depth_m), band)
 
@@ -385,6 +391,7 @@ class TownPainter:
                 mesh.vertex_position,
                 params,
                 previous_camera,
+                np.empty(S_PLANE_COUNT, np.float32),
                 buffers.flow_px,
             )
 
