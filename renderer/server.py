@@ -122,13 +122,16 @@ class RenderServer:
             frame_id = message.frame_id if isinstance(message, Render) else -1
             reply = self._reply(routing_id, message, frames)
         except WireError as error:
-            self._complain(routing_id, error.what)
+            if self._is_first_complaint(routing_id):
+                log.warning("refused a client: %s", error.what)
             reply = _refusal(type(error).__name__, error.what, error.hint, frame_id)
         except RenderRefused as error:
-            self._complain(routing_id, error.what)
+            if self._is_first_complaint(routing_id):
+                log.warning("refused a client: %s", error.what)
             reply = _refusal(error.code, error.what, error.hint, frame_id)
         except Exception:
-            log.exception("a request failed")
+            if self._is_first_complaint(routing_id):
+                log.exception("a request failed")
             reply = _refusal("failed", "the inference server failed at this frame", "Look at its log", frame_id)
         if reply:
             self._send(routing_id, reply)
@@ -156,7 +159,7 @@ class RenderServer:
             )
         for _ in self._sessions.open(routing_id, hello):
             log.warning("too many clients: the session of the longest silent one was dropped")
-        log.info("client %s says hello: %d sessions", hello.client[:80], len(self._sessions))
+        log.info("client %r says hello: %d sessions", hello.client[:80], len(self._sessions))
         return wire.encode(Welcome(server="vidrive", card=card))
 
     def _render(self, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
@@ -190,14 +193,14 @@ class RenderServer:
         for _ in self._sessions.drop_idle():
             log.info("dropped an idle session: %d sessions", len(self._sessions))
 
-    def _complain(self, routing_id: bytes, what: str) -> None:
-        """Log what is wrong with a peer once, not at each of its messages."""
+    def _is_first_complaint(self, routing_id: bytes) -> bool:
+        """Whether nothing was logged about this peer before: one that is wrong once is wrong at each message."""
         if routing_id in self._complained:
-            return
+            return False
         if len(self._complained) >= _MAX_COMPLAINTS:
             self._complained.clear()
         self._complained.add(routing_id)
-        log.warning("refused a client: %s", what)
+        return True
 
 
 def warm_up(model: Model) -> None:

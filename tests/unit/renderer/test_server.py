@@ -22,6 +22,7 @@ from bridge.protocol.frames import BodyPose, CameraIntrinsics, RenderedFrame, Se
 from bridge.protocol.messages import PROTOCOL_VERSION, Bye, Hello, Message, Motion, Refusal, Render, Rendered, Welcome
 from bridge.protocol.sockets import check_listen
 from bridge.render_client import RenderClient
+from bridge.render_request import make_request
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
 from renderer.models.reprojecting import ReprojectingModel
@@ -205,6 +206,20 @@ def test_pictures_as_jpeg(start_server: StartServer) -> None:
         assert 0 < np.abs(ours.astype(int) - theirs).mean() < 30
 
 
+def test_labels_as_lz4(start_server: StartServer) -> None:
+    """As a client on another machine sends them."""
+    with raw_peer(start_server()) as peer:
+        pictures = []
+        for codec in ("raw", "lz4"):
+            welcome = ask(peer, Hello(client="test"))
+            assert isinstance(welcome, Welcome)
+            message, planes = make_request(welcome.card, street(1), 0, codec)
+            assert message.planes[0].codec == codec
+            peer.send_multipart(wire.encode(message, planes))
+            pictures.append(wire.decode(peer.recv_multipart())[1]["rgb"])
+        np.testing.assert_array_equal(*pictures)
+
+
 def test_labels_are_mapped_into_the_models_space(start_server: StartServer) -> None:
     server = start_server()
     carla = np.full((HEIGHT_PX, WIDTH_PX), 24, np.uint8)  # road lines: 12 in street
@@ -369,7 +384,7 @@ class FailingModel:
 
 
 def test_a_failing_model_is_a_refusal_and_then_a_reset(
-    start_server: StartServer, tiny_model: ReprojectingModel
+    start_server: StartServer, tiny_model: ReprojectingModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     with connected(start_server(model=FailingModel(tiny_model))) as client:
         rendered(client, street(1))
@@ -379,6 +394,8 @@ def test_a_failing_model_is_a_refusal_and_then_a_reset(
         assert (refusal.code, refusal.frame_id) == ("failed", 2)
         assert rendered(client, street(3)).reset == "the last frame failed"
         assert rendered(client, street(4)).reset == ""
+    assert "1 TB" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_the_longest_silent_session_makes_room(start_server: StartServer) -> None:
