@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bridge.town.engine import tags
 from bridge.town.engine.mesh import Mesh, MeshArrays, smooth_normals
-from bridge.town.engine.shapes import Motion, Shape, pitched, placed, yawed
+from bridge.town.engine.shapes import Motion, Shape, pitched, standing, steered_and_rolled
 
 CREASE_DEG = 42.0
 GLASS_SHARE = 0.84  # of the cabin's height; roof rails and headers above
@@ -95,17 +95,13 @@ def with_wheels(
     axle.put(left.moved(np.eye(3), (0.0, offset, 0.0)))
     axle.put(right.moved(np.eye(3), (0.0, -offset, 0.0)))
 
+    rest = standing([(0, 0, 0), (front_x, offset, radius_m), (front_x, -offset, radius_m), (rear_x, 0, radius_m)])
+
     def part_poses(motion: Motion) -> NDArray[np.float64]:
-        roll = pitched(motion.roll_rad)
-        steer = yawed(motion.steer_rad)
-        return np.stack(
-            [
-                np.eye(4),
-                placed(front_x, offset, radius_m) @ steer @ roll,
-                placed(front_x, -offset, radius_m) @ steer @ roll,
-                placed(rear_x, 0.0, radius_m) @ roll,
-            ]
-        )[:, :3]
+        poses = rest.copy()
+        poses[1:3, :, :3] = steered_and_rolled(motion.steer_rad, motion.roll_rad)
+        poses[3, :, :3] = pitched(motion.roll_rad)
+        return poses
 
     return Shape(
         parts=(body, left, right, axle.build()),

@@ -5,6 +5,7 @@ A walker's parts are trunk, two thighs, two shins and two arms; a stride of STRI
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,24 @@ from numpy.typing import NDArray
 
 from bridge.town.engine import tags
 from bridge.town.engine.mesh import Mesh, MeshArrays
-from bridge.town.engine.shapes import Motion, Shape, pitched, placed
+from bridge.town.engine.shapes import Motion, Shape, pitched, standing
 
 STRIDE_LENGTH_M = 1.45
 NUM_LOOKS = 16
 _HIP_M, _KNEE_M, _SHOULDER_M = 0.92, 0.48, 1.42
 _HIP_HALF_M, _SHOULDER_HALF_M = 0.095, 0.205
+# Trunk, left thigh and shin, right thigh and shin, left and right arm.
+_REST = standing(
+    [
+        (0.0, 0.0, 0.0),
+        (0.0, _HIP_HALF_M, _HIP_M),
+        (0.0, _HIP_HALF_M, _KNEE_M),
+        (0.0, -_HIP_HALF_M, _HIP_M),
+        (0.0, -_HIP_HALF_M, _KNEE_M),
+        (0.0, _SHOULDER_HALF_M, _SHOULDER_M),
+        (0.0, -_SHOULDER_HALF_M, _SHOULDER_M),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -69,23 +82,24 @@ def build_walker(number: int) -> Shape:
 
 def walk_poses(stride_m: float, scale: float) -> NDArray[np.float64]:
     """Return the (7,3,4) part poses of someone who has walked so far; at 0 the figure stands with its legs closed."""
-    phase = 2.0 * np.pi * stride_m / (STRIDE_LENGTH_M * scale)
-    swing = 0.42 * np.sin(phase)
-    bob = 0.018 * (np.cos(2.0 * phase) - 1.0)
-    root = placed(0.0, 0.0, bob * scale)
-    poses = [root]
-    for side, angle in ((1, swing), (-1, -swing)):
+    phase = 2.0 * math.pi * stride_m / (STRIDE_LENGTH_M * scale)
+    swing = 0.42 * math.sin(phase)
+    bob = 0.018 * (math.cos(2.0 * phase) - 1.0)
+    poses = _REST * np.array([1.0, 1.0, 1.0, scale])
+    poses[:, 2, 3] += bob * scale
+    shank = (_HIP_M - _KNEE_M) * scale
+    for part, side, angle in ((1, 1, swing), (3, -1, -swing)):
         # A leg bends its knee while it swings forward.
-        forward = np.cos(phase) * side
-        bend = 0.1 * abs(np.sin(phase)) + 0.75 * max(0.0, forward) * (1.0 - 0.4 * abs(np.sin(phase)))
+        forward = math.cos(phase) * side
+        bend = 0.1 * abs(math.sin(phase)) + 0.75 * max(0.0, forward) * (1.0 - 0.4 * abs(math.sin(phase)))
         bend *= min(1.0, abs(stride_m) * 4.0)
-        hip = root @ placed(0.0, side * _HIP_HALF_M * scale, _HIP_M * scale) @ pitched(-angle)
-        knee = hip @ placed(0.0, 0.0, (_KNEE_M - _HIP_M) * scale) @ pitched(bend)
-        poses += [hip, knee]
-    for side, angle in ((1, -swing), (-1, swing)):
-        shoulder = placed(0.0, side * _SHOULDER_HALF_M * scale, _SHOULDER_M * scale)
-        poses.append(root @ shoulder @ pitched(-0.75 * angle))
-    return np.stack(poses)[:, :3]
+        poses[part, :, :3] = pitched(-angle)
+        poses[part + 1, :, :3] = pitched(bend - angle)
+        poses[part + 1, 0, 3] += shank * math.sin(angle)
+        poses[part + 1, 2, 3] += shank * (1.0 - math.cos(angle))
+    for part, angle in ((5, -swing), (6, swing)):
+        poses[part, :, :3] = pitched(-0.75 * angle)
+    return poses
 
 
 def loft_rings(
@@ -205,7 +219,7 @@ def seated_rider(
     look = look_of(number)
     x, _, z = hip
     mesh = Mesh()
-    lean = pitched(lean_rad)[:3, :3]
+    lean = np.array(pitched(lean_rad))
     trunk = _trunk(Look(look.skin, look.hair, look.top, look.legs, 1.75, False, False, False), tags.RIDER)
     low = trunk.moved(np.eye(3), (0, 0, -0.9)).moved(lean, (x, 0, z))
     mesh.put(low)

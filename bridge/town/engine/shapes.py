@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bridge.town.engine.mesh import MeshArrays
 
@@ -36,26 +37,23 @@ class Shape:
     wheel_radius_m: float = 0.0
 
 
-def placed(x: float, y: float, z: float) -> NDArray[np.float64]:
-    """Return the 4x4 matrix of a shift."""
-    matrix = np.eye(4)
-    matrix[:3, 3] = x, y, z
-    return matrix
+def standing(pivots_m: ArrayLike) -> NDArray[np.float64]:
+    """Return (P,3,4) matrices that only shift, by the rows of `pivots_m` (P,3)."""
+    pivots = np.asarray(pivots_m, np.float64)
+    matrices = np.zeros((len(pivots), 3, 4))
+    matrices[:, :, :3] = np.eye(3)
+    matrices[:, :, 3] = pivots
+    return matrices
 
 
-def pitched(angle_rad: float) -> NDArray[np.float64]:
-    """Return the 4x4 rotation about y that takes x toward -z (a wheel rolling forward, a leg swinging back)."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
-    matrix = np.eye(4)
-    matrix[0, 0] = matrix[2, 2] = c
-    matrix[0, 2], matrix[2, 0] = s, -s
-    return matrix
+def pitched(angle_rad: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the rotation about y that takes x toward -z (a wheel rolling forward, a leg swinging back)."""
+    c, s = math.cos(angle_rad), math.sin(angle_rad)
+    return ((c, 0.0, s), (0.0, 1.0, 0.0), (-s, 0.0, c))
 
 
-def yawed(angle_rad: float) -> NDArray[np.float64]:
-    """Return the 4x4 rotation about z, counter-clockwise seen from above."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
-    matrix = np.eye(4)
-    matrix[0, 0] = matrix[1, 1] = c
-    matrix[0, 1], matrix[1, 0] = -s, s
-    return matrix
+def steered_and_rolled(steer_rad: float, roll_rad: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the rotation of a wheel: rolled about its axle, then turned to the left."""
+    cr, sr = math.cos(roll_rad), math.sin(roll_rad)
+    cs, ss = math.cos(steer_rad), math.sin(steer_rad)
+    return ((cs * cr, -ss, cs * sr), (ss * cr, cs, ss * sr), (-sr, 0.0, cr))

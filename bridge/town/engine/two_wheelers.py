@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bridge.town.engine import tags
 from bridge.town.engine.mesh import Mesh, MeshArrays
 from bridge.town.engine.people import seated_rider
-from bridge.town.engine.shapes import Motion, Shape, pitched, placed, yawed
+from bridge.town.engine.shapes import Motion, Shape, pitched, standing, steered_and_rolled
 
 
 def build_bicycle(size_m: tuple[float, float, float], rider: int) -> Shape:
@@ -93,10 +93,13 @@ def _two_wheeler(
 ) -> Shape:
     length, width, height = size_m
 
+    rest = standing([(0, 0, 0), (reach, 0, radius), (-reach, 0, radius)])
+
     def part_poses(motion: Motion) -> NDArray[np.float64]:
-        roll = pitched(motion.roll_rad)
-        steer = yawed(motion.steer_rad)
-        return np.stack([np.eye(4), placed(reach, 0, radius) @ steer @ roll, placed(-reach, 0, radius) @ roll])[:, :3]
+        poses = rest.copy()
+        poses[1, :, :3] = steered_and_rolled(motion.steer_rad, motion.roll_rad)
+        poses[2, :, :3] = pitched(motion.roll_rad)
+        return poses
 
     half = (0.5 * length, 0.5 * width, 0.5 * height)
     return Shape((body, wheel, wheel), part_poses, half, (0.45 * length, 0.12), 0.5, radius)
