@@ -92,6 +92,11 @@ class StreamHub:
         """How many connections there were so far."""
         self._thread = threading.Thread(target=self._serve, name="town-streams", daemon=True)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that clients subscribe at."""
+        return self._listener.getsockname()[:2]
+
     def start(self) -> None:
         """Begin to accept subscriptions."""
         for listening in (self._listener, self._wake_in):
