@@ -56,7 +56,7 @@ def find_preset(name: str) -> ModelPreset:
         return load_preset("models", name, ModelPreset)
     if name.endswith(weights_catalogue.SUFFIX):
         default = load_preset("models", DEFAULT_MODEL, ModelPreset)
-        return msgspec.structs.replace(default, name=Path(name).stem, weights=name, licence="unknown")
+        return msgspec.structs.replace(default, name=Path(name).stem, weights=name, licence="unknown", restricted=False)
     raise WeightsError(
         f"there is no model {name!r}", f"Use one of {', '.join(model_names())}, or the path of a .safetensors file"
     )
