@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 import threading
 import time
@@ -27,6 +28,7 @@ class Clock:
         self._period_s = 1.0 / free_running_hz
         self._changed = threading.Condition()
         self._cues = 0
+        self._answers: collections.deque[Callable[[int], None]] = collections.deque()
         self._kicks = 0
         self._kicks_done = 0
         self._jobs: list[tuple[Callable[[], None], threading.Event]] = []
@@ -45,10 +47,14 @@ class Clock:
             self._changed.notify_all()
         self._thread.join(timeout=10.0)
 
-    def cue(self) -> None:
-        """Ask for one synchronous tick."""
+    def cue(self, answer: Callable[[int], None] = lambda frame: None) -> None:
+        """Ask for one synchronous tick; `answer` is called with its frame when everything of it has been sent.
+
+        In asynchronous mode, where cues are void, it is called with the next frame, at once.
+        """
         with self._changed:
             self._cues += 1
+            self._answers.append(answer)
             self._changed.notify_all()
 
     def settings_changed(self) -> None:
@@ -94,6 +100,7 @@ class Clock:
                 elif self._take_cue():
                     self._simulation.hub.wait_for_announced()
                     self._tick(fixed_s, with_sensors=True)
+                    self._answer_cues(1, self._simulation.episode.frame)
         finally:
             with self._changed:
                 self._is_stopping = True
@@ -116,11 +123,19 @@ class Clock:
             self._cues -= 1
             return True
 
+    def _answer_cues(self, count: int, frame: int) -> None:
+        for _ in range(min(count, len(self._answers))):
+            self._answers.popleft()(frame)
+
     def _run_free(self, fixed_s: float | None) -> None:
         """Wait for the next moment or a kick, and tick; return without a tick when something else has changed."""
         period_s = fixed_s or self._period_s
         with self._changed:
-            self._cues = 0
+            void, self._cues = self._cues, 0
+        if void:
+            self._answer_cues(void, self._simulation.episode.frame + 1)
+            return
+        with self._changed:
             if self._kicks == self._kicks_done:
                 self._due_at = min(self._due_at, time.perf_counter() + period_s)
                 self._changed.wait(max(0.0, self._due_at - time.perf_counter()))

@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -89,6 +90,10 @@ class RpcConnection:
             except OSError as error:
                 logger.debug("a reply could not be sent: %s", error)
                 self.close()
+
+    def answer(self, call: Call, method: str, value: Any) -> None:
+        """Send the answer to a call whose handler returned LATER."""
+        self.send(METHODS[method].encode_reply(call.msgid, value))
 
     # ---- putting off the answers to get_episode_settings
 

@@ -23,6 +23,10 @@ class CallRefused(Exception):
 class Connection(Protocol):
     """The client that called, as far as handlers need to know it."""
 
+    def answer(self, call: Call, method: str, value: Any) -> None:
+        """Send the answer to a call whose handler returned LATER."""
+        ...
+
     def park_settings(self, msgid: int) -> bool:
         """Put off the answer to get_episode_settings if this client asks in a loop; True when it is put off."""
         ...

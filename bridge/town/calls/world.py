@@ -6,10 +6,11 @@ from typing import Any
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
-from bridge.town.actors import Vehicle, Walker, pose_of
+from bridge.town.actors import Vehicle, pose_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers
 from bridge.town.pose import Pose
 from bridge.town.roads import KERB_HEIGHT_M
+from bridge.town.walkers import Walker
 
 SERVED_VERSION = "0.9.16"
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
@@ -67,10 +68,13 @@ def set_episode_settings(call: Call, settings: layouts.EpisodeSettings) -> int:
 
 
 @answers("tick_cue")
-def tick_cue(call: Call) -> int:
-    """Ask for one synchronous tick; answers the frame that it will be."""
-    call.clock.cue()
-    return call.simulation.episode.frame + 1
+def tick_cue(call: Call) -> Any:
+    """Ask for one synchronous tick; answers its frame when all of it has been sent.
+
+    A client that has its answer waits for the snapshot in a loop that takes a whole core; until then it sleeps.
+    """
+    call.clock.cue(lambda frame: call.connection.answer(call, "tick_cue", frame))
+    return LATER
 
 
 @answers("get_available_maps")
