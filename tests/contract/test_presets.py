@@ -12,8 +12,9 @@ from bridge.protocol.labels import LABEL_SPACES
 from configs import load_preset, preset_names
 from renderer import weights_catalogue
 from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names
+from renderer.train.preset import find_train_preset
 
-KINDS = ("models", "rigs", "sessions")
+KINDS = ("models", "rigs", "sessions", "train")
 MAX_WEIGHTS_BYTES = 16_000_000
 
 
@@ -24,11 +25,9 @@ def preset_files(root: Path) -> list[Path]:
 
 def test_every_preset_has_a_known_kind_and_a_header(root: Path) -> None:
     files = preset_files(root)
-    assert {path.parent.name for path in files} >= set(KINDS)
+    assert {path.parent.name for path in files} == set(KINDS)
     assert not [str(path) for path in files if not path.read_text().startswith("# ")]
-    assert {path.stem for path in files if path.parent.name in KINDS} == {
-        n for kind in KINDS for n in preset_names(kind)
-    }
+    assert {(path.parent.name, path.stem) for path in files} == {(k, n) for k in KINDS for n in preset_names(k)}
 
 
 @pytest.mark.parametrize("name", preset_names("rigs"))
@@ -42,6 +41,13 @@ def test_session_loads_and_its_rig_feeds_the_default_model(name: str) -> None:
     model = find_preset(DEFAULT_MODEL)
     assert set(model.planes) <= set(rig.planes)
     assert rig.width_px % model.size_multiple_px == rig.height_px % model.size_multiple_px == 0
+
+
+@pytest.mark.parametrize("name", preset_names("train"))
+def test_training_preset_makes_a_model_that_is_served(name: str) -> None:
+    training, model = find_train_preset(name), find_preset(name)
+    assert training.label_space == model.label_space
+    assert training.provenance.licence == model.licence
 
 
 @pytest.mark.parametrize("kind", ["rigs", "sessions"])
