@@ -21,6 +21,7 @@ from bridge.town.engine.sky import environment_map, sky_map
 from bridge.town.streets import StreetNetwork
 
 LOG = logging.getLogger(__name__)
+KEPT_TOWNS = 2  # each is about 150 MB
 _SOURCES = ("*.py", "../plan.py", "../roads.py", "../streets.py")
 
 
@@ -104,8 +105,8 @@ def _store(path: Path, town: BakedTown) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:
             np.savez(scratch, allow_pickle=False, **arrays)
         Path(scratch.name).replace(path)
-        for stale in path.parent.glob("town-*.npz"):
-            if stale != path and time.time() - stale.stat().st_mtime > 3600.0:
-                stale.unlink(missing_ok=True)
+        newest_first = sorted(path.parent.glob("town-*.npz"), key=lambda kept: kept.stat().st_mtime, reverse=True)
+        for stale in newest_first[KEPT_TOWNS:]:
+            stale.unlink(missing_ok=True)
     except OSError as error:
         LOG.warning("the baked town cannot be kept in %s (%s); the next start builds it again", path.parent, error)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from bridge.town.engine import furniture
 from bridge.town.engine.catalogue import build_shape, shape_key
 from bridge.town.engine.frames import street_from_body
-from bridge.town.engine.packing import PackedMesh, pack_part
+from bridge.town.engine.packing import MeshStore, PackedMesh, pack_part
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.pose import Pose
 from bridge.town.streets import TrafficLightSite
 from bridge.town.views import Body, StreetState
 
-LAMP_GLOW = 9.0
+LAMP_GLOW = 45.0
 BRAKE_GLOW = 2.6
 _STATES = ("red", "yellow", "green")
 
@@ -53,18 +53,24 @@ class Stage:
     """Holds the town's whole mesh: the static part first, then traffic light lenses, then the bodies' slots."""
 
     def __init__(self, static: PackedMesh, sites: tuple[TrafficLightSite, ...]) -> None:
-        self.mesh = static
+        self._store = MeshStore(static)
         self._objects = 1
         self._num_static_chunks = len(static.chunk_object)
         self._slots: dict[int, _Slot] = {}
         self._free: dict[str, list[_Slot]] = {}
         self._lens_poses = [street_from_body(site.pose)[:3] for site in sites]
         lenses = [furniture.traffic_light_lenses(state) for state in _STATES]
+        chunks = [np.empty(0, np.int32)]
         for _ in sites:
             for lens in lenses:
-                self.mesh = self.mesh.extended(pack_part(lens, self._objects))
+                chunks.append(self._store.append(pack_part(lens, self._objects)))
                 self._objects += 1
-        self._lens_chunks = np.arange(self._num_static_chunks, len(self.mesh.chunk_object), dtype=np.int32)
+        self._lens_chunks = np.concatenate(chunks)
+
+    @property
+    def mesh(self) -> PackedMesh:
+        """The arrays of everything; they may be longer than what is in use."""
+        return self._store.mesh
 
     @property
     def static_chunks(self) -> NDArray[np.int32]:
@@ -113,13 +119,10 @@ class Stage:
 
     def _new_slot(self, key: str) -> _Slot:
         shape = build_shape(key)
-        first_object, first_chunk = self._objects, len(self.mesh.chunk_object)
-        addition = pack_part(shape.parts[0], first_object)
-        for number, part in enumerate(shape.parts[1:], start=1):
-            addition = addition.extended(pack_part(part, first_object + number))
-        self.mesh = self.mesh.extended(addition)
+        first = self._objects
+        chunks = [self._store.append(pack_part(part, first + k)) for k, part in enumerate(shape.parts)]
         self._objects += len(shape.parts)
-        return _Slot(key, shape, first_object, np.arange(first_chunk, len(self.mesh.chunk_object), dtype=np.int32))
+        return _Slot(key, shape, first, np.concatenate(chunks))
 
 
 def _part_matrices(shape: Shape, body: Body) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -135,7 +135,7 @@ def _between(a: tuple[float, float], b: tuple[float, float], u: float) -> tuple[
 
 def _ground_floor(mesh: Mesh, house: House, tint: NDArray, rng: np.random.Generator) -> str:
     """Add shop fronts, house fronts or an office's glazing; return which."""
-    if house.style in (3, 5):
+    if house.style == 5 or (house.style == 3 and rng.random() < 0.4):
         kind, bay_m, tile = "office", 4.2, "office"
     elif house.style in HOUSE_FRONTS and rng.random() < 0.45:
         kind, bay_m, tile = "house", 4.4, HOUSE_FRONTS[house.style]
@@ -258,7 +258,7 @@ def _awnings(mesh: Mesh, house: House, rng: np.random.Generator) -> None:
     for bay in range(count):
         x0, x1 = house.width_m * bay / count + 0.4, house.width_m * (bay + 1) / count - 0.4
         if rng.random() < 0.3:
-            cloth = (rng.random(3) * 0.5 + 0.15).tolist()
+            cloth = _cloth_colour(rng)
             low, high, reach = 2.55, 3.05, -1.25
             top = ((x0, reach, low), (x1, reach, low), (x1, -0.02, high), (x0, -0.02, high))
             mesh.quad(*top, "cloth", tags.BUILDING, colour=cloth)
@@ -267,8 +267,14 @@ def _awnings(mesh: Mesh, house: House, rng: np.random.Generator) -> None:
             valance = ((x0, reach, low - 0.22), (x1, reach, low - 0.22), (x1, reach, low), (x0, reach, low))
             mesh.quad(*valance, "cloth", tags.BUILDING, colour=[0.85 * c for c in cloth])
         if rng.random() < 0.35:
-            colour = (rng.random(3) * 0.6).tolist()
+            colour = _cloth_colour(rng)
             mesh.box((x1 - 0.05, -0.95, 3.0), (x1, -0.2, 3.6), "cloth", tags.BUILDING, colour=colour, faces="wtb")
+
+
+def _cloth_colour(rng: np.random.Generator) -> list[float]:
+    """Return a muted colour (linear) for blinds and hanging signs."""
+    colours = ((0.30, 0.04, 0.04), (0.03, 0.14, 0.09), (0.05, 0.09, 0.22), (0.45, 0.38, 0.24), (0.12, 0.12, 0.13))
+    return [c * float(rng.uniform(0.8, 1.25)) for c in colours[int(rng.integers(len(colours)))]]
 
 
 def _drainpipe(mesh: Mesh, house: House, rng: np.random.Generator) -> None:

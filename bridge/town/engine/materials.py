@@ -116,9 +116,9 @@ _SPECIAL: dict[str, tuple[_Painter, int]] = {
     "spokes": (textures.bicycle_wheel, ALPHA_TEST),
     "paint": (lambda: textures.solid("ffffff", 0.35), GLOSSY | PAINTED),
     "tail_lamp": (lambda: textures.solid("a01318", 0.4), GLOSSY | LAMP),
-    "lens_red": (lambda: textures.solid("7a1410", 0.3), GLOSSY | LAMP),
-    "lens_yellow": (lambda: textures.solid("7a5a10", 0.3), GLOSSY | LAMP),
-    "lens_green": (lambda: textures.solid("0c6a38", 0.3), GLOSSY | LAMP),
+    "lens_red": (lambda: textures.solid("46100c", 0.3), GLOSSY | LAMP),
+    "lens_yellow": (lambda: textures.solid("46340a", 0.3), GLOSSY | LAMP),
+    "lens_green": (lambda: textures.solid("083c20", 0.3), GLOSSY | LAMP),
 }
 
 

@@ -57,23 +57,59 @@ class PackedMesh:
     chunk_high: NDArray[np.float32]
     chunk_anchor: NDArray[np.float32]
 
-    def extended(self, other: PackedMesh) -> PackedMesh:
-        """Return both as one mesh; the other's chunks follow."""
-        vertices, triangles = len(self.vertex_position), len(self.triangle_vertex)
-        shift = {
-            "triangle_vertex": vertices,
-            "chunk_triangle0": triangles,
-            "chunk_triangle1": triangles,
-            "chunk_vertex0": vertices,
-            "chunk_vertex1": vertices,
-        }
-        joined = {}
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            joined[item.name] = np.concatenate(
-                [mine, theirs + np.int32(shift[item.name]) if item.name in shift else theirs]
-            )
-        return PackedMesh(**joined)
+
+class MeshStore:
+    """A packed mesh that grows: its arrays have room to spare, so that adding a body copies that body only."""
+
+    def __init__(self, start: PackedMesh, *, spare: float = 0.25) -> None:
+        """Begin with the arrays of `start`, each longer by the share `spare`."""
+        self._used = _sizes(start)
+        self.mesh = _resized(start, {axis: int(count * (1 + spare)) + 64 for axis, count in self._used.items()})
+
+    def append(self, addition: PackedMesh) -> NDArray[np.int32]:
+        """Add chunks; return their numbers."""
+        wanted = {axis: self._used[axis] + count for axis, count in _sizes(addition).items()}
+        if any(wanted[axis] > room for axis, room in _sizes(self.mesh).items()):
+            self.mesh = _resized(self.mesh, {axis: int(count * 1.5) + 64 for axis, count in wanted.items()})
+        for item in fields(PackedMesh):
+            axis = item.name.split("_")[0]
+            shift = np.int32(self._used[_POINTS_AT[item.name]]) if item.name in _POINTS_AT else 0
+            getattr(self.mesh, item.name)[self._used[axis] : wanted[axis]] = getattr(addition, item.name) + shift
+        first = self._used["chunk"]
+        self._used = wanted
+        return np.arange(first, wanted["chunk"], dtype=np.int32)
+
+
+# Arrays of numbers that point into other arrays.
+_POINTS_AT = {
+    "triangle_vertex": "vertex",
+    "chunk_triangle0": "triangle",
+    "chunk_triangle1": "triangle",
+    "chunk_vertex0": "vertex",
+    "chunk_vertex1": "vertex",
+}
+
+
+def _sizes(mesh: PackedMesh) -> dict[str, int]:
+    """Return how many rows arrays have, by the first word of their names."""
+    triangles = len(mesh.triangle_vertex)
+    return {
+        "vertex": len(mesh.vertex_position),
+        "triangle": triangles,
+        "texel": triangles,
+        "chunk": len(mesh.chunk_object),
+    }
+
+
+def _resized(mesh: PackedMesh, rows: dict[str, int]) -> PackedMesh:
+    """Return a mesh with arrays of the given lengths that begin as this one's do."""
+    grown = {}
+    for item in fields(PackedMesh):
+        old = getattr(mesh, item.name)
+        new = np.zeros((rows[item.name.split("_")[0]], *old.shape[1:]), old.dtype)
+        new[: len(old)] = old
+        grown[item.name] = new
+    return PackedMesh(**grown)
 
 
 def pack_static(pieces: Sequence[Piece], *, object_id: int = 0) -> PackedMesh:

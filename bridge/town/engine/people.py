@@ -51,6 +51,7 @@ def look_of(number: int) -> Look:
     """Return the look of walker `number`: the same number always looks the same."""
     rng = np.random.default_rng(9000 + number % NUM_LOOKS)
     top = (rng.random(3) ** 1.5 * 0.6 + 0.05) * (0.6 + 0.6 * rng.random())
+    top = 0.65 * top + 0.35 * top.mean()
     legs = np.array([[0.03, 0.04, 0.09], [0.05, 0.05, 0.06], [0.16, 0.13, 0.09], [0.02, 0.02, 0.025]])[rng.integers(4)]
     hair = np.array([[0.02, 0.015, 0.01], [0.09, 0.05, 0.025], [0.25, 0.17, 0.07], [0.3, 0.29, 0.28]])[rng.integers(4)]
     skin = np.array([1.0, 0.92, 0.88]) * (0.35 + 0.65 * rng.random())

@@ -65,7 +65,7 @@ def asphalt(seed: int) -> Texture:
     return tile
 
 
-def paving(seed: int, hex_colour: str = "a49e95", slabs: int = 4) -> Texture:
+def paving(seed: int, hex_colour: str = "938d85", slabs: int = 4) -> Texture:
     """Return concrete slabs with joints."""
     tile = speckled(hex_colour, seed, 0.12, 16, 0.05)
     slab_px = SIZE_PX // slabs
