@@ -200,13 +200,14 @@ class ClipStream:
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is."""
         taken = [0 if clip is None else clip.num_taken for clip in self._clips]
-        return {"num_begun": self._num_begun, "origins": [list(origin) for origin in self._origins], "taken": taken}
+        origins = [list(origin) for origin in self._origins]
+        return {"seed": self._seed, "num_begun": self._num_begun, "origins": origins, "taken": taken}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where another stream of the same photos, seed and preset was; raises KeyError or ValueError."""
+        """Go to where another stream of the same photos and preset was; raises KeyError or ValueError."""
         if len(state["taken"]) != len(self._clips):
             raise ValueError(f"the state is of {len(state['taken'])} clips side by side, not of {len(self._clips)}")
-        self._num_begun = int(state["num_begun"])
+        self._seed, self._num_begun = int(state["seed"]), int(state["num_begun"])
         for slot, ((number, longest_frames), taken) in enumerate(zip(state["origins"], state["taken"], strict=True)):
             self._clips[slot] = None
             if taken:

@@ -99,7 +99,8 @@ class Trainer:
             real, discriminator_losses = self._train_discriminators(frame, picture.rgb_B3HW, drawn_levels)
             terms |= self._adversarial_terms(frame, picture.rgb_B3HW, drawn_levels, real)
         taken = self._train_generator(terms)
-        self._last_B3HW = picture.rgb_B3HW.detach().float()
+        # A picture without a value, once remembered, would spoil all that follow: NaN times a validity of 0 is NaN.
+        self._last_B3HW = picture.rgb_B3HW.detach().float().nan_to_num()
         self._count(taken)
         values = {name: float(term.detach()) for name, term in terms.items()}
         return StepReport(self.step_index, values, discriminator_losses, taken)
