@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.carla_wire import layouts
-from bridge.carla_wire.snapshot import ActorState, Triple, VehicleTail, WalkerTail
+from bridge.carla_wire.snapshot import ActorState, Triple, VehicleTail
 from bridge.town import vehicle as dynamics
 from bridge.town.blueprints import vehicle_class
 from bridge.town.pose import Pose
@@ -37,7 +37,6 @@ _CLASS_EXTENTS: dict[str, tuple[float, float, float]] = {
     "bicycle": (0.85, 0.3, 0.8),
 }
 _CLASS_TAGS = {"car": 14, "van": 14, "truck": 15, "bus": 16, "motorcycle": 18, "bicycle": 19}
-PEDESTRIAN_TAG = 12
 
 
 def default_half_extents_m(blueprint_id: str) -> tuple[float, float, float]:
@@ -147,11 +146,13 @@ def _color_of(attributes: dict[str, str]) -> tuple[int, int, int]:
     return (r, g, b)
 
 
-def _change(before: Triple, now: Triple, dt_s: float) -> Triple:
+def change_per_s(before: Triple, now: Triple, dt_s: float) -> Triple:
+    """Return how fast a vector has changed."""
     return ((now[0] - before[0]) / dt_s, (now[1] - before[1]) / dt_s, (now[2] - before[2]) / dt_s)
 
 
-def _box(actor_id: int, half: tuple[float, float, float], centre_z_m: float) -> layouts.BoundingBox:
+def box_of(actor_id: int, half: tuple[float, float, float], centre_z_m: float) -> layouts.BoundingBox:
+    """Return an actor's box from its half sizes in metres."""
     return layouts.BoundingBox(layouts.Vector3D(0.0, 0.0, centre_z_m), layouts.Vector3D(*half), actor_id=actor_id)
 
 
@@ -165,6 +166,7 @@ class Vehicle(Actor):
     ackermann_settings: layouts.AckermannControllerSettings = field(default_factory=layouts.AckermannControllerSettings)
     lights: int = 0
     simulates_physics: bool = True
+    collides: bool = True
     has_gravity: bool = True
     constant_velocity_m_s: Triple | None = None
     light_id: int = 0
@@ -174,10 +176,12 @@ class Vehicle(Actor):
     def __post_init__(self) -> None:
         super().__post_init__()
         kind = vehicle_class(self.blueprint_id)
-        self.bounding_box = _box(self.actor_id, self.half_extents_m, self.half_extents_m[2])
+        self.bounding_box = box_of(self.actor_id, self.half_extents_m, self.half_extents_m[2])
         self.semantic_tags = bytes([_CLASS_TAGS[kind]])
         self.color_rgb = _color_of(self.attributes)
+        self.reach_m = math.hypot(*self.half_extents_m[:2])
         self.climb_m_s = 0.0
+        self._velocity_before = ZERO
         self.wheels = np.zeros((4, 7))
         self.dynamics: NDArray[np.float64] = np.zeros(dynamics.STATE_SIZE)
         self.dynamics[dynamics.GEAR] = dynamics.NEUTRAL + 1
@@ -217,12 +221,38 @@ class Vehicle(Actor):
             (vx + impulse_n_s[0] / mass, vy + impulse_n_s[1] / mass, self.climb_m_s + impulse_n_s[2] / mass)
         )
 
+    def velocity_at(self, x_m: float, y_m: float) -> tuple[float, float]:
+        """Return the velocity of the vehicle's point at a place, m/s in world axes."""
+        yaw_rate = math.radians(self.angular_velocity_deg_s[2])
+        vx, vy, _ = self.velocity_m_s
+        return vx - yaw_rate * (y_m - self.pose.y_m), vy + yaw_rate * (x_m - self.pose.x_m)
+
+    def be_hit(self, impulse_x_n_s: float, impulse_y_n_s: float, x_m: float, y_m: float) -> None:
+        """Take an impulse, world axes, at a place; unlike `push` it leaves the wheels' spin alone and turns."""
+        state, mass = self.dynamics, self.model.mass_kg
+        yaw = float(state[dynamics.YAW])
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        state[dynamics.VX] += (impulse_x_n_s * cos + impulse_y_n_s * sin) / mass
+        state[dynamics.VY] += (impulse_y_n_s * cos - impulse_x_n_s * sin) / mass
+        arm = (x_m - self.pose.x_m) * impulse_y_n_s - (y_m - self.pose.y_m) * impulse_x_n_s
+        state[dynamics.YAW_RATE] += arm / self.model.yaw_inertia_kg_m2
+        vx, vy, vz = self.velocity_m_s
+        self.velocity_m_s = (vx + impulse_x_n_s / mass, vy + impulse_y_n_s / mass, vz)
+        self.angular_velocity_deg_s = (0.0, 0.0, math.degrees(float(state[dynamics.YAW_RATE])))
+
+    def be_shoved(self, dx_m: float, dy_m: float, dt_s: float) -> None:
+        """Be moved out of another body at the end of a tick of `dt_s`."""
+        self.dynamics[dynamics.X] += dx_m
+        self.dynamics[dynamics.Y] += dy_m
+        self.pose = replace(self.pose, x_m=self.pose.x_m + dx_m, y_m=self.pose.y_m + dy_m)
+        self.acceleration_m_s2 = change_per_s(self._velocity_before, self.velocity_m_s, dt_s)
+
     def advance(self, dt_s: float, ground_m: float) -> None:
         """Drive for one tick over ground that is `ground_m` high here."""
         if not self.simulates_physics:
             self.velocity_m_s = self.angular_velocity_deg_s = self.acceleration_m_s2 = ZERO
             return
-        before = self.velocity_m_s
+        self._velocity_before = self.velocity_m_s
         z_m = self._advance_height(dt_s, ground_m)
         state, control = self.dynamics, self.control
         if z_m <= ground_m + TOUCHING_M:
@@ -250,7 +280,7 @@ class Vehicle(Actor):
         )
         self.velocity_m_s = (vx * cos - vy * sin, vx * sin + vy * cos, self.climb_m_s)
         self.angular_velocity_deg_s = (0.0, 0.0, math.degrees(float(state[dynamics.YAW_RATE])))
-        self.acceleration_m_s2 = _change(before, self.velocity_m_s, dt_s)
+        self.acceleration_m_s2 = change_per_s(self._velocity_before, self.velocity_m_s, dt_s)
 
     def _advance_height(self, dt_s: float, ground_m: float) -> float:
         z_m = self.pose.z_m
@@ -322,68 +352,4 @@ class Vehicle(Actor):
             steer_deg=math.degrees(float(self.dynamics[dynamics.STEER])),
             wheel_turn_rad=float(self.dynamics[dynamics.ROLLED]),
             brake_lights=self.control.brake > FULL_LIGHT_BRAKE,
-        )
-
-
-@dataclass(eq=False)
-class Walker(Actor):
-    """A pedestrian; CARLA puts its origin in the middle of the body, the engine draws it from the ground."""
-
-    half_extents_m: tuple[float, float, float] = (0.22, 0.28, 0.9)
-    control: layouts.WalkerControl = field(default_factory=layouts.WalkerControl)
-    is_led: bool = False
-    """The client's pedestrian AI places it; it does not walk by itself."""
-    stride_m: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.bounding_box = _box(self.actor_id, self.half_extents_m, 0.0)
-        self.semantic_tags = bytes([PEDESTRIAN_TAG])
-
-    def walk(self, control: layouts.WalkerControl) -> None:
-        """Walk by itself from now on."""
-        self.control, self.is_led = control, False
-
-    def lead(self, pose: Pose, speed_m_s: float) -> None:
-        """Put the walker's feet where the client's AI wants them, walking at a speed."""
-        self.pose, self.is_led = replace(pose, z_m=pose.z_m + self.half_extents_m[2]), True
-        yaw = math.radians(pose.yaw_deg)
-        direction = layouts.Vector3D(math.cos(yaw), math.sin(yaw), 0.0)
-        self.control = layouts.WalkerControl(direction, speed_m_s)
-
-    def advance(self, dt_s: float, ground_m: float) -> None:
-        """Walk for one tick over ground that is `ground_m` high here."""
-        way, speed = self.control.direction, self.control.speed
-        before = self.velocity_m_s
-        self.velocity_m_s = (way.x * speed, way.y * speed, 0.0)
-        self.acceleration_m_s2 = _change(before, self.velocity_m_s, dt_s)
-        self.stride_m += math.hypot(way.x, way.y) * speed * dt_s
-        if self.is_led:
-            return
-        standing_m = ground_m + self.half_extents_m[2]
-        z_m = self.pose.z_m
-        z_m = max(standing_m, z_m - 3.0 * dt_s) if z_m > standing_m else min(standing_m, z_m + KERB_CLIMB_M_S * dt_s)
-        yaw_deg = math.degrees(math.atan2(way.y, way.x)) if speed > 0.01 else self.pose.yaw_deg
-        self.pose = Pose(
-            self.pose.x_m + self.velocity_m_s[0] * dt_s,
-            self.pose.y_m + self.velocity_m_s[1] * dt_s,
-            z_m,
-            yaw_deg=yaw_deg,
-        )
-
-    def tail(self) -> bytes:
-        """Return direction and speed as a snapshot carries them."""
-        c = self.control
-        return WalkerTail(c.direction.x, c.direction.y, c.direction.z, c.speed, c.jump).pack()
-
-    def body(self) -> Body:
-        """Return the walker as the engine draws it, from the ground up."""
-        down_m = self.half_extents_m[2]
-        now, before = self.pose, self.previous_pose
-        return Body(
-            self.actor_id,
-            self.blueprint_id,
-            Pose(now.x_m, now.y_m, now.z_m - down_m, yaw_deg=now.yaw_deg),
-            Pose(before.x_m, before.y_m, before.z_m - down_m, yaw_deg=before.yaw_deg),
-            stride_m=self.stride_m,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import TypeVar
@@ -11,19 +10,18 @@ import numpy as np
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import MAP_CHANGED, EpisodeState, encode_snapshot
-from bridge.town.actors import Actor, HalfExtents, Vehicle, Walker, pose_of
+from bridge.town.actors import Actor, HalfExtents, Vehicle, pose_of
 from bridge.town.blueprints import NOT_SIMULATED, build_library
-from bridge.town.footprints import Footprint, overlaps, overlaps_any
+from bridge.town.collisions import STOREY_M, Collision, collide, footprint
+from bridge.town.footprints import overlaps, overlaps_any
 from bridge.town.pose import Pose
 from bridge.town.sensors import SENSOR_CLASSES, BadAttribute, GeoReference, Sensor
 from bridge.town.streets import StreetNetwork
 from bridge.town.traffic_lights import TrafficLight, obey, reset_group
 from bridge.town.views import StreetState
+from bridge.town.walkers import Walker
 
 SPECTATOR_POSE = Pose(z_m=20.0, pitch_deg=-30.0)
-STOREY_M = 3.0
-"""Bodies further apart in height than this do not stand in each other's way."""
-CLEAR_WALK_M = 0.1
 
 _A = TypeVar("_A", bound=Actor)
 
@@ -51,6 +49,8 @@ class Episode:
         self.geo_reference = GeoReference.of_opendrive(network.opendrive)
         self.library = {definition.id: definition for definition in build_library()}
         self.actors: dict[int, Actor] = {}
+        self.collisions: list[Collision] = []
+        """What hit what in the last tick."""
         self._last_id = 0
         self._is_fresh = True
         self.spectator = self._add(Actor(self._new_id(), layouts.ActorDescription(0, "spectator"), SPECTATOR_POSE))
@@ -176,13 +176,16 @@ class Episode:
             heights = self.network.ground_height_m(x_m, y_m).tolist()
             for actor, ground_m in zip(movers, heights, strict=True):
                 actor.advance(dt_s, ground_m)
+        vehicles = [actor for actor in movers if isinstance(actor, Vehicle)]
+        walkers = [actor for actor in movers if isinstance(actor, Walker)]
+        self.collisions = collide(vehicles, walkers, self.network.static_boxes, dt_s)
         for actor in self.actors.values():
             actor.follow_parent()
         self.frame += 1
         self.elapsed_s += dt_s
         for light in self.lights:
             light.advance(dt_s)
-        obey((actor for actor in movers if isinstance(actor, Vehicle)), self.lights)
+        obey(vehicles, self.lights)
         for actor in self.actors.values():
             actor.end_tick()
 
@@ -201,9 +204,3 @@ class Episode:
     def sensors(self) -> Iterator[Sensor]:
         """Yield the actors that have a stream."""
         return self.of_kind(Sensor)
-
-
-def footprint(actor: Vehicle | Walker) -> Footprint:
-    """Return the ground that a body covers."""
-    half_x, half_y, _half_z = actor.half_extents_m
-    return Footprint(actor.pose.x_m, actor.pose.y_m, half_x, half_y, math.radians(actor.pose.yaw_deg))

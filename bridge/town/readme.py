@@ -28,8 +28,8 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `rpc` | a thread per client; dispatch; replies that are put off |
 | `calls/` | the handlers, by subject, each registered with `@answers(...)` |
 | `simulation`, `episode`, `clock` | the state, one tick of it, and what makes it tick |
-| `actors`, `traffic_lights`, `sensors` | what an actor of each kind knows, does and measures |
-| `vehicle` | the planar four-tyre car |
+| `actors`, `walkers`, `traffic_lights`, `sensors` | what an actor of each kind knows, does and measures |
+| `vehicle`, `collisions` | the planar four-tyre car, and what happens when it meets something |
 | `cameras`, `streams` | planes from the painter to CARLA's images; delivery to subscribers |
 | `navmesh` | the pedestrians' navigation mesh |
 | `streets`, `roads`, `opendrive`, `plan` | the street network and its OpenDRIVE text |
@@ -58,7 +58,8 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
 ## Where it differs from CARLA
 
 * Vehicles are planar: no pitch or roll; they stand on the ground, climb kerbs and fall when put into the air.
-* Bodies do not collide yet: they pass through each other, and the collision sensor can be listened to but stays silent.
+* Bodies collide as upright boxes: vehicles push each other and stop at houses, trees and parked cars; walkers are hit
+  without being moved. A collision with the static world names `static.unknown`.
 * Every attachment is rigid, spring arms included.
 * A walker's location is the middle of its body, a vehicle's is on the ground, as in CARLA.
 * The weather is stored and returned; pictures do not show it yet.

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable
 
 from bridge.carla_wire import layouts
-from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken
+from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken, encode_measurement
 from bridge.town.actors import Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
+from bridge.town.collisions import event_of
 from bridge.town.episode import Episode
 from bridge.town.navmesh import build_navigation
-from bridge.town.sensors import SENSOR_CLASSES, Camera, GnssSensor, ImuSensor, Sensor
+from bridge.town.sensors import SENSOR_CLASSES, Camera, CollisionSensor, GnssSensor, ImuSensor, Sensor
 from bridge.town.streams import StreamHub
 from bridge.town.streets import StreetNetwork
 from bridge.town.views import Painter, StreetState
@@ -108,6 +109,7 @@ class Simulation:
             episode.step(dt_s)
             due = self._due_sensors(episode) if with_sensors else []
             readings = [(sensor.stream_id, *self._read(sensor, episode)) for sensor in due]
+            readings += self._collisions(episode)
             cameras = [
                 (sensor, sensor.header(sensor.kind, episode.frame, episode.elapsed_s))
                 for sensor in due
@@ -141,6 +143,19 @@ class Simulation:
             if (draws or not isinstance(sensor, Camera))
             and self.hub.has_subscribers(sensor.stream_id)
             and sensor.is_due(episode.elapsed_s)
+        ]
+
+    def _collisions(self, episode: Episode) -> list[tuple[int, bytes, bytes]]:
+        """Return stream, header and body of what the collision sensors have to tell."""
+        return [
+            (
+                sensor.stream_id,
+                sensor.header(SensorType.COLLISION, episode.frame, episode.elapsed_s),
+                encode_measurement(event_of(collision)),
+            )
+            for collision in episode.collisions
+            for sensor in episode.of_kind(CollisionSensor)
+            if sensor.parent is collision.actor and self.hub.has_subscribers(sensor.stream_id)
         ]
 
     def _read(self, sensor: Sensor, episode: Episode) -> tuple[bytes, ...]:

@@ -166,25 +166,43 @@ put_down([gnss, imu])
     assert seen["off"] == pytest.approx([0.0, 0.0, 0.0], abs=2e-7)
 
 
-def test_lane_invasion_and_collision_can_be_listened_to(client) -> None:
+def test_lane_invasion_and_collision_tell_what_happened(client) -> None:
     seen = client(
         RIG
         + """
-crossed = queue.Queue()
+crossed, hits = queue.Queue(), queue.Queue()
 lane = world.spawn_actor(library.find("sensor.other.lane_invasion"), carla.Transform(), attach_to=vehicle)
 lane.listen(crossed.put)
 bump = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=vehicle)
-bump.listen(lambda event: None)
+bump.listen(hits.put)
 for _ in range(10):
     world.tick()
-vehicle.apply_control(carla.VehicleControl(throttle=0.6, steer=-0.15))
-for _ in range(60):
+vehicle.apply_control(carla.VehicleControl(throttle=0.6, steer=-0.25))
+for _ in range(160):
+    frame = world.tick()
+hit = hits.get(timeout=5.0)
+vehicle.apply_control(carla.VehicleControl(brake=1.0))
+other = world.try_spawn_actor(library.find("vehicle.audi.tt"), points[40])
+for _ in range(40):
     world.tick()
-answer(markings=len(crossed.get(timeout=5.0).crossed_lane_markings))
+vehicle.apply_control(carla.VehicleControl())
+vehicle.set_transform(carla.Transform(points[40].location - points[40].get_forward_vector() * 9, points[40].rotation))
+vehicle.set_target_velocity(points[40].get_forward_vector() * 8)
+since = world.tick()
+for _ in range(40):
+    world.tick()
+second = hits.get(timeout=5.0)
+while second.frame < since:
+    second = hits.get(timeout=5.0)
+answer(markings=len(crossed.get(timeout=5.0).crossed_lane_markings), actor=hit.actor.id == vehicle.id,
+       other=hit.other_actor.type_id, force=hit.normal_impulse.length(), in_time=hit.frame <= frame,
+       second=second.other_actor.id == other.id)
 put_down([lane, bump])
 """
     )
     assert seen["markings"] >= 1
+    assert seen["actor"] is True and seen["in_time"] is True and seen["second"] is True
+    assert seen["other"] == "static.unknown" and seen["force"] > 500.0
 
 
 def test_two_runs_are_bit_identical(client) -> None:

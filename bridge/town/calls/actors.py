@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from bridge.carla_wire import commands, layouts
-from bridge.town.actors import Actor, Vehicle, Walker
+from bridge.town.actors import Actor, Vehicle
 from bridge.town.calls import lights, vehicles
 from bridge.town.calls.registry import Call, CallRefused, answers, finite, finite_pose, finite_vector
 from bridge.town.episode import SpawnRefused
+from bridge.town.walkers import Walker
 
 KICK_TIMEOUT_S = 0.5
 
@@ -122,9 +123,12 @@ def set_actor_simulate_physics(call: Call, actor_id: int, enabled: bool) -> None
             actor.set_velocity((0.0, 0.0, 0.0))
 
 
-@answers("set_actor_collisions", without_effect=True)
-def set_actor_collisions(_call: Call, _actor_id: int, _enabled: bool) -> None:
-    """Nothing: bodies do not collide yet."""
+@answers("set_actor_collisions", neutral=None)
+def set_actor_collisions(call: Call, actor_id: int, enabled: bool) -> None:
+    """Let a vehicle or walker collide or not; unknown ids are no error, for walker AI calls it."""
+    actor = call.simulation.episode.actors.get(actor_id)
+    if isinstance(actor, Vehicle | Walker):
+        actor.collides = enabled
 
 
 @answers("set_actor_enable_gravity")

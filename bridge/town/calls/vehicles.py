@@ -6,8 +6,9 @@ import math
 
 from bridge.carla_wire import layouts
 from bridge.town import vehicle as dynamics
-from bridge.town.actors import Actor, Vehicle, Walker
+from bridge.town.actors import Actor, Vehicle
 from bridge.town.calls.registry import Call, answers, finite, finite_vector
+from bridge.town.walkers import Walker
 
 FORCE_LASTS_S = 0.05
 """A force acts for one tick; this is its length when the settings fix none."""

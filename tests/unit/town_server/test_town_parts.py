@@ -17,7 +17,7 @@ from flat_painter import FlatPainter
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import VehicleTail, decode_snapshot
-from bridge.town.actors import Vehicle, Walker, default_half_extents_m
+from bridge.town.actors import Vehicle, default_half_extents_m
 from bridge.town.blueprints import build_library, vehicle_class
 from bridge.town.cameras import plan_shots, take
 from bridge.town.episode import Episode, SpawnRefused
@@ -28,6 +28,7 @@ from bridge.town.sensors import Camera, GeoReference, ImuSensor, Sensor, compass
 from bridge.town.streets import StreetNetwork, build_street_network
 from bridge.town.traffic_lights import TrafficLight
 from bridge.town.views import StreetState
+from bridge.town.walkers import Walker
 
 NUMBERS = st.floats(-20.0, 20.0)
 SIZES = st.floats(0.1, 5.0)

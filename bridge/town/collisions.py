@@ -1,0 +1,184 @@
+"""Bodies that meet: vehicles push each other and stop at what stands still; walkers are only noticed.
+
+Everything is an oriented rectangle on the ground. Of two that overlap, the shallowest axis is the contact's normal;
+they are moved apart along it and exchange an impulse with little bounce and some friction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.carla_wire import layouts
+from bridge.carla_wire.streams import CollisionEvent
+from bridge.town.actors import Vehicle
+from bridge.town.footprints import Footprint, overlaps
+from bridge.town.walkers import Walker
+
+BOUNCE = 0.1
+FRICTION = 0.4
+STOREY_M = 3.0
+WALKER_MASS_KG = 75.0
+
+
+@dataclass(frozen=True)
+class Collision:
+    """Something hit a vehicle or walker: `other` is None for the static world; the impulse is `actor`'s, N s, world."""
+
+    actor: Vehicle | Walker
+    other: Vehicle | Walker | None
+    impulse_n_s: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class _Contact:
+    """Where two rectangles meet: the normal points from the second to the first."""
+
+    x_m: float
+    y_m: float
+    normal_x: float
+    normal_y: float
+    depth_m: float
+
+
+STATIC_WORLD = layouts.Actor(0, 0, layouts.ActorDescription(0, "static.unknown"), layouts.BoundingBox(), bytes([20]))
+"""The other party of a collision with what stands still."""
+
+
+def event_of(collision: Collision) -> CollisionEvent:
+    """Return a collision as a client's sensor tells it."""
+    other = STATIC_WORLD if collision.other is None else collision.other.record()
+    return CollisionEvent(collision.actor.record(), other, layouts.Vector3D(*collision.impulse_n_s))
+
+
+def footprint(actor: Vehicle | Walker) -> Footprint:
+    """Return the ground that a body covers."""
+    half_x, half_y, _half_z = actor.half_extents_m
+    return Footprint(actor.pose.x_m, actor.pose.y_m, half_x, half_y, math.radians(actor.pose.yaw_deg))
+
+
+def collide(
+    vehicles: Sequence[Vehicle], walkers: Sequence[Walker], static_boxes: NDArray[np.float64], dt_s: float
+) -> list[Collision]:
+    """Move overlapping bodies apart, let them exchange impulses, and return what happened, in a fixed order."""
+    solid = [vehicle for vehicle in vehicles if vehicle.collides]
+    events: list[Collision] = []
+    for vehicle in solid:
+        if vehicle.simulates_physics:
+            events += _with_static_world(vehicle, static_boxes, dt_s)
+    for i, first in enumerate(solid):
+        for second in solid[i + 1 :]:
+            events += _between_vehicles(first, second, dt_s)
+        events += _with_walkers(first, walkers)
+    return events
+
+
+def _near(first: Vehicle | Walker, second: Vehicle | Walker) -> bool:
+    reach = first.reach_m + second.reach_m
+    dx, dy = first.pose.x_m - second.pose.x_m, first.pose.y_m - second.pose.y_m
+    return dx * dx + dy * dy < reach * reach and abs(first.pose.z_m - second.pose.z_m) < STOREY_M
+
+
+def _with_static_world(vehicle: Vehicle, boxes: NDArray[np.float64], dt_s: float) -> list[Collision]:
+    if not len(boxes) or vehicle.pose.z_m > STOREY_M:
+        return []
+    pose = vehicle.pose
+    reach = vehicle.reach_m + np.maximum(boxes[:, 2], boxes[:, 3]) * math.sqrt(2.0)
+    near = (np.abs(boxes[:, 0] - pose.x_m) < reach) & (np.abs(boxes[:, 1] - pose.y_m) < reach)
+    events = []
+    for row in boxes[near].tolist():
+        contact = _contact(footprint(vehicle), Footprint(*row))
+        if contact is not None:
+            impulse = _exchange(vehicle, None, contact)
+            vehicle.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m, dt_s)
+            events.append(Collision(vehicle, None, impulse))
+    return events
+
+
+def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Collision]:
+    if not _near(first, second) or not (first.simulates_physics or second.simulates_physics):
+        return []
+    contact = _contact(footprint(first), footprint(second))
+    if contact is None:
+        return []
+    ix, iy, iz = _exchange(first, second, contact)
+    ease, other_ease = _ease(first), _ease(second)
+    share = ease / (ease + other_ease)
+    dx, dy = contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m
+    if first.simulates_physics:
+        first.be_shoved(share * dx, share * dy, dt_s)
+    if second.simulates_physics:
+        second.be_shoved((share - 1.0) * dx, (share - 1.0) * dy, dt_s)
+    return [Collision(first, second, (ix, iy, iz)), Collision(second, first, (-ix, -iy, -iz))]
+
+
+def _with_walkers(vehicle: Vehicle, walkers: Iterable[Walker]) -> list[Collision]:
+    events = []
+    for walker in walkers:
+        if not walker.collides or not _near(vehicle, walker) or not overlaps(footprint(vehicle), footprint(walker)):
+            continue
+        push = tuple(WALKER_MASS_KG * component for component in vehicle.velocity_m_s)
+        events.append(Collision(vehicle, walker, (-push[0], -push[1], 0.0)))
+        events.append(Collision(walker, vehicle, (push[0], push[1], 0.0)))
+    return events
+
+
+def _ease(vehicle: Vehicle | None) -> float:
+    """Return how easily a body is moved: 1 / mass, 0 for what does not move."""
+    return 0.0 if vehicle is None or not vehicle.simulates_physics else 1.0 / vehicle.model.mass_kg
+
+
+def _exchange(first: Vehicle, second: Vehicle | None, contact: _Contact) -> tuple[float, float, float]:
+    """Apply the impulse of a contact to both bodies and return the first one's, N s in world axes."""
+    nx, ny = contact.normal_x, contact.normal_y
+    vx, vy = first.velocity_at(contact.x_m, contact.y_m)
+    if second is not None:
+        other_vx, other_vy = second.velocity_at(contact.x_m, contact.y_m)
+        vx, vy = vx - other_vx, vy - other_vy
+    closing = vx * nx + vy * ny
+    if closing >= 0.0:
+        return (0.0, 0.0, 0.0)
+    normal = -(1.0 + BOUNCE) * closing / _response(first, second, contact, nx, ny)
+    tx, ty = -ny, nx
+    sliding = vx * tx + vy * ty
+    limit = FRICTION * normal
+    along = max(-limit, min(limit, -sliding / _response(first, second, contact, tx, ty)))
+    ix, iy = normal * nx + along * tx, normal * ny + along * ty
+    if first.simulates_physics:
+        first.be_hit(ix, iy, contact.x_m, contact.y_m)
+    if second is not None and second.simulates_physics:
+        second.be_hit(-ix, -iy, contact.x_m, contact.y_m)
+    return (ix, iy, 0.0)
+
+
+def _response(first: Vehicle, second: Vehicle | None, contact: _Contact, axis_x: float, axis_y: float) -> float:
+    """Return how much the contact point's relative speed along an axis changes with an impulse of 1 N s."""
+    total = 0.0
+    for body in (first, second):
+        if body is not None and body.simulates_physics:
+            arm = (contact.x_m - body.pose.x_m) * axis_y - (contact.y_m - body.pose.y_m) * axis_x
+            total += _ease(body) + arm * arm / body.model.yaw_inertia_kg_m2
+    return total or 1.0
+
+
+def _contact(a: Footprint, b: Footprint) -> _Contact | None:
+    """Return where two rectangles meet, or None if they do not."""
+    dx, dy = a.x_m - b.x_m, a.y_m - b.y_m
+    best = (math.inf, 0.0, 0.0)
+    for yaw in (a.yaw_rad, a.yaw_rad + 0.5 * math.pi, b.yaw_rad, b.yaw_rad + 0.5 * math.pi):
+        nx, ny = math.cos(yaw), math.sin(yaw)
+        along = dx * nx + dy * ny
+        depth = a.reach_along(yaw) + b.reach_along(yaw) - abs(along)
+        if depth <= 0.0:
+            return None
+        if depth < best[0]:
+            best = (depth, math.copysign(nx, nx * along), math.copysign(ny, ny * along))
+    inside = [corner for corner in a.corners() if b.contains(*corner)]
+    inside += [corner for corner in b.corners() if a.contains(*corner)]
+    inside = inside or [(0.5 * (a.x_m + b.x_m), 0.5 * (a.y_m + b.y_m))]
+    x_m, y_m = (sum(corner[k] for corner in inside) / len(inside) for k in (0, 1))
+    return _Contact(x_m, y_m, best[1], best[2], best[0])
