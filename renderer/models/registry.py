@@ -74,7 +74,7 @@ def load_model(name: str = DEFAULT_MODEL, device_name: str = "cpu") -> Model:
     licence = weights_card.licence or preset.licence
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
-    return ReprojectingModel(_card(preset, sha256, licence, device, runner.dtype), runner, device)
+    return ReprojectingModel(make_card(preset, sha256, licence, device, runner.dtype), runner, device)
 
 
 def _load_network(family: str, path: Path) -> nn.Module:
@@ -89,7 +89,8 @@ def _load_network(family: str, path: Path) -> nn.Module:
         ) from None
 
 
-def _card(preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: torch.dtype) -> ModelCard:
+def make_card(preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: torch.dtype) -> ModelCard:
+    """Return what a client is told of a model that runs on a device in a precision."""
     return ModelCard(
         name=preset.name,
         family=preset.family,
