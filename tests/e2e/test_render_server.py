@@ -102,6 +102,23 @@ def test_killed_and_started_again_it_is_used_within_two_seconds(weights: Path) -
             assert client.poll(0.1) == []
 
 
+def test_frozen_it_is_noticed_and_thawed_it_is_used_again(weights: Path) -> None:
+    with serving(weights, "tcp://127.0.0.1:*") as (process, endpoint), RenderClient(endpoint) as client:
+        client.wait_connected(DEADLINE_S)
+        rendered(client, 1)
+        process.send_signal(signal.SIGSTOP)
+        frozen_s = time.monotonic()
+        assert client.submit(street(2), 0)
+        while client.connected:
+            assert client.poll(0.1) == []
+            assert time.monotonic() - frozen_s < 3.0
+        process.send_signal(signal.SIGCONT)
+        client.wait_connected(DEADLINE_S)
+        fresh = rendered(client, 3)
+        assert (fresh.frame_id, fresh.reset) == (3, "first frame")
+        assert client.poll(0.1) == []
+
+
 def test_it_says_how_it_runs_and_ends_on_sigterm(weights: Path) -> None:
     with serving(weights, "tcp://127.0.0.1:*") as (process, endpoint):
         process.terminate()
