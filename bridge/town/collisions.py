@@ -7,7 +7,7 @@ they are moved apart along it and exchange an impulse with little bounce and som
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,18 +61,39 @@ def footprint(actor: Vehicle | Walker) -> Footprint:
     return Footprint(actor.pose.x_m, actor.pose.y_m, half_x, half_y, math.radians(actor.pose.yaw_deg))
 
 
+class StaticWorld:
+    """What stands still and is solid: `boxes` (N, 5) of x, y, half x, half y in metres and yaw in radians."""
+
+    def __init__(self, boxes: NDArray[np.float64]) -> None:
+        self._footprints = [Footprint(*row) for row in boxes.tolist()]
+        self._x_m, self._y_m = boxes[:, 0], boxes[:, 1]
+        self._reach_m = np.hypot(boxes[:, 2], boxes[:, 3])
+
+    def near(self, vehicles: Sequence[Vehicle]) -> Iterator[tuple[Vehicle, Footprint]]:
+        """Yield each vehicle with each solid thing that it might touch, in order."""
+        if not self._footprints or not vehicles:
+            return
+        x_m = np.array([vehicle.pose.x_m for vehicle in vehicles])[:, None]
+        y_m = np.array([vehicle.pose.y_m for vehicle in vehicles])[:, None]
+        reach_m = np.array([vehicle.reach_m for vehicle in vehicles])[:, None] + self._reach_m
+        near = (np.abs(self._x_m - x_m) < reach_m) & (np.abs(self._y_m - y_m) < reach_m)
+        for row, column in np.argwhere(near).tolist():
+            yield vehicles[row], self._footprints[column]
+
+
 def collide(
-    vehicles: Sequence[Vehicle], walkers: Sequence[Walker], static_boxes: NDArray[np.float64], dt_s: float
+    vehicles: Sequence[Vehicle], walkers: Sequence[Walker], static_world: StaticWorld, dt_s: float
 ) -> list[Collision]:
     """Move overlapping bodies apart, let them exchange impulses, and return what happened, in a fixed order."""
     solid = [vehicle for vehicle in vehicles if vehicle.collides]
     events: list[Collision] = []
-    for vehicle in solid:
-        if vehicle.simulates_physics:
-            events += _with_static_world(vehicle, static_boxes, dt_s)
+    on_ground = [vehicle for vehicle in solid if vehicle.simulates_physics and vehicle.pose.z_m < STOREY_M]
+    for vehicle, box in static_world.near(on_ground):
+        events += _with_static_world(vehicle, box, dt_s)
     for i, first in enumerate(solid):
         for second in solid[i + 1 :]:
-            events += _between_vehicles(first, second, dt_s)
+            if _near(first, second):
+                events += _between_vehicles(first, second, dt_s)
         events += _with_walkers(first, walkers)
     return events
 
@@ -83,24 +104,17 @@ def _near(first: Vehicle | Walker, second: Vehicle | Walker) -> bool:
     return dx * dx + dy * dy < reach * reach and abs(first.pose.z_m - second.pose.z_m) < STOREY_M
 
 
-def _with_static_world(vehicle: Vehicle, boxes: NDArray[np.float64], dt_s: float) -> list[Collision]:
-    if not len(boxes) or vehicle.pose.z_m > STOREY_M:
+def _with_static_world(vehicle: Vehicle, box: Footprint, dt_s: float) -> list[Collision]:
+    contact = _contact(footprint(vehicle), box)
+    if contact is None:
         return []
-    pose = vehicle.pose
-    reach = vehicle.reach_m + np.maximum(boxes[:, 2], boxes[:, 3]) * math.sqrt(2.0)
-    near = (np.abs(boxes[:, 0] - pose.x_m) < reach) & (np.abs(boxes[:, 1] - pose.y_m) < reach)
-    events = []
-    for row in boxes[near].tolist():
-        contact = _contact(footprint(vehicle), Footprint(*row))
-        if contact is not None:
-            impulse = _exchange(vehicle, None, contact)
-            vehicle.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m, dt_s)
-            events.append(Collision(vehicle, None, impulse))
-    return events
+    impulse = _exchange(vehicle, None, contact)
+    vehicle.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m, dt_s)
+    return [Collision(vehicle, None, impulse)]
 
 
 def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Collision]:
-    if not _near(first, second) or not (first.simulates_physics or second.simulates_physics):
+    if not (first.simulates_physics or second.simulates_physics):
         return []
     contact = _contact(footprint(first), footprint(second))
     if contact is None:
@@ -169,7 +183,8 @@ def _contact(a: Footprint, b: Footprint) -> _Contact | None:
     """Return where two rectangles meet, or None if they do not."""
     dx, dy = a.x_m - b.x_m, a.y_m - b.y_m
     best = (math.inf, 0.0, 0.0)
-    for yaw in (a.yaw_rad, a.yaw_rad + 0.5 * math.pi, b.yaw_rad, b.yaw_rad + 0.5 * math.pi):
+    # across first: what a vehicle passes by is beside it
+    for yaw in (a.yaw_rad + 0.5 * math.pi, a.yaw_rad, b.yaw_rad + 0.5 * math.pi, b.yaw_rad):
         nx, ny = math.cos(yaw), math.sin(yaw)
         along = dx * nx + dy * ny
         depth = a.reach_along(yaw) + b.reach_along(yaw) - abs(along)

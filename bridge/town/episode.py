@@ -12,7 +12,7 @@ from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import MAP_CHANGED, EpisodeState, encode_snapshot
 from bridge.town.actors import Actor, HalfExtents, Vehicle, pose_of
 from bridge.town.blueprints import NOT_SIMULATED, build_library
-from bridge.town.collisions import STOREY_M, Collision, collide, footprint
+from bridge.town.collisions import STOREY_M, Collision, StaticWorld, collide, footprint
 from bridge.town.footprints import overlaps, overlaps_any
 from bridge.town.pose import Pose
 from bridge.town.sensors import SENSOR_CLASSES, BadAttribute, GeoReference, Sensor
@@ -49,6 +49,7 @@ class Episode:
         self.geo_reference = GeoReference.of_opendrive(network.opendrive)
         self.library = {definition.id: definition for definition in build_library()}
         self.actors: dict[int, Actor] = {}
+        self._static_world = StaticWorld(network.static_boxes)
         self.collisions: list[Collision] = []
         """What hit what in the last tick."""
         self._last_id = 0
@@ -178,7 +179,7 @@ class Episode:
                 actor.advance(dt_s, ground_m)
         vehicles = [actor for actor in movers if isinstance(actor, Vehicle)]
         walkers = [actor for actor in movers if isinstance(actor, Walker)]
-        self.collisions = collide(vehicles, walkers, self.network.static_boxes, dt_s)
+        self.collisions = collide(vehicles, walkers, self._static_world, dt_s)
         for actor in self.actors.values():
             actor.follow_parent()
         self.frame += 1

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from bridge.carla_wire import layouts
 from bridge.town.actors import Vehicle
-from bridge.town.collisions import collide, event_of, footprint
+from bridge.town.collisions import StaticWorld, collide, event_of, footprint
 from bridge.town.footprints import overlaps
 from bridge.town.pose import Pose
 from bridge.town.walkers import Walker
 
-NO_BOXES = np.empty((0, 5))
-WALL = np.array([[20.0, 0.0, 1.0, 30.0, 0.0]])
+NO_BOXES = StaticWorld(np.empty((0, 5)))
+WALL = StaticWorld(np.array([[20.0, 0.0, 1.0, 30.0, 0.0]]))
 
 
 def car(actor_id: int, x_m: float, y_m: float = 0.0, yaw_deg: float = 0.0, forward_m_s: float = 0.0) -> Vehicle:
@@ -27,7 +27,7 @@ def car(actor_id: int, x_m: float, y_m: float = 0.0, yaw_deg: float = 0.0, forwa
     return vehicle
 
 
-def go(vehicles: list[Vehicle], boxes: np.ndarray, seconds: float) -> list:
+def go(vehicles: list[Vehicle], boxes: StaticWorld, seconds: float) -> list:
     events = []
     for _ in range(round(seconds / 0.05)):
         for vehicle in vehicles:
