@@ -298,8 +298,8 @@ def build_backdrop(rng: np.random.Generator) -> MeshArrays:
         bays = round(float(np.hypot(b[0] - a[0], b[1] - a[1])) / BAY_M) / 2
         uv = ((0.0, 0.0), (bays, 0.0), (bays, -floors / 2), (0.0, -floors / 2))
         _wall(mesh, a, b, 0.0, height, f"facade{style}", uv, tint)
-    roof = [(*corner, height) for corner in corners]
-    mesh.quad(*roof, "roof", tags.BUILDING, uv=((0.0, 5.0), (5.0, 5.0), (5.0, 0.0), (0.0, 0.0)))
+    a, b, c, d = ((*corner, height) for corner in corners)
+    mesh.quad(a, b, c, d, "roof", tags.BUILDING, uv=((0.0, 5.0), (5.0, 5.0), (5.0, 0.0), (0.0, 0.0)))
     low, high = (-2.0, -2.0, height), (2.5, 2.0, height + 2.8)
     mesh.box(low, high, "wall3", tags.BUILDING, tiles_per_m=0.3)
     return mesh.build()

@@ -209,7 +209,8 @@ def _cabin(mesh: Mesh, form: CarForm, size_m: tuple[float, float, float]) -> Non
                     y = across * (belt_y + (roof_y - belt_y) * h)
                     z = belt_z - 0.03 + (roof_z - belt_z + 0.03) * h + 0.2 * abs(bow)
                     corner.append((x_low + (x_high - x_low) * h + bow, y, z))
-                mesh.quad(*(corner if bulge > 0 else (corner[1], corner[0], corner[3], corner[2])), look, form.tag)
+                a, b, c, d = corner if bulge > 0 else (corner[1], corner[0], corner[3], corner[2])
+                mesh.quad(a, b, c, d, look, form.tag)
     _roof(mesh, form, (top_rear, top_front), roof_y, roof_z)
 
 

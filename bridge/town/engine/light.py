@@ -156,7 +156,7 @@ class _Baker:
         no_leaves = np.zeros(len(points), np.bool_)
         toward = direction.astype(np.float32)
         accumulate_visibility(points, normal, no_leaves, matrix, depth, toward, np.float32(0.1), seen, weight)
-        return seen / np.maximum(weight, 1e-6)
+        return (seen / np.maximum(weight, 1e-6)).astype(np.float32)
 
     def bake_ambient(self, ground: NDArray[np.float32]) -> NDArray[np.float32]:
         """Write every vertex's share of open sky; return that of points on the ground."""
@@ -180,7 +180,7 @@ class _Baker:
         on_ground = (mesh.vertex_shading[vertex, V_NZ] > 0.9) & (mesh.vertex_position[vertex, 2] < 0.3)
         ambient = np.clip(0.12 + 0.88 * share[:count] * 1.25, 0, 1)
         mesh.vertex_shading[vertex, V_AMBIENT] = np.where(on_ground, 1.0, ambient)
-        return np.clip(0.12 + 0.88 * share[count:] * 1.15, 0, 1)
+        return np.clip(0.12 + 0.88 * share[count:] * 1.15, 0, 1).astype(np.float32)
 
 
 def _sky_directions(count: int) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ class MeshArrays:
     material: NDArray[np.int32]
     tag: NDArray[np.uint8]
 
-    def moved(self, rotation: NDArray, translation: ArrayLike) -> MeshArrays:
+    def moved(self, rotation: ArrayLike, translation: ArrayLike) -> MeshArrays:
         """Return the mesh turned (and scaled, or mirrored) by a 3x3 matrix, then shifted."""
         turn = np.asarray(rotation, np.float32)
         normal = self.normal @ turn.T
@@ -191,7 +191,7 @@ class Mesh:
         """Add a flat disc that looks along `axis`; the texture's middle is its centre."""
         unit = np.asarray(axis, float) / np.linalg.norm(np.asarray(axis, float))
         ring = ring_around(unit, sides)
-        position = np.concatenate([[centre], np.asarray(centre) + radius_m * ring])
+        position = np.concatenate([np.asarray(centre, float)[None], np.asarray(centre, float) + radius_m * ring])
         turn = np.linspace(0.0, 2.0 * np.pi, sides + 1)
         uv = np.concatenate([[[0.5, 0.5]], 0.5 + 0.5 * np.stack([np.cos(turn), np.sin(turn)], 1)])
         i = np.arange(sides)

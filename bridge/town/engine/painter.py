@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from bridge.town.engine import layout
 from bridge.town.engine.bake import load_or_bake
 from bridge.town.engine.bodies import Stage, Staged
-from bridge.town.engine.culling import chunk_corners, sort_visible, split_by_distance
+from bridge.town.engine.camera import Buffers, Camera
+from bridge.town.engine.culling import chunk_corners, find_visible
 from bridge.town.engine.frames import camera_axes
 from bridge.town.engine.kernels_labels import depth_rows, flow_rows, label_rows
 from bridge.town.engine.kernels_light import clear_contacts, raster_from_light, stamp_contacts
@@ -34,56 +34,12 @@ MOVING_SUN_MAP_PX = 1024
 MOVING_SUN_REACH_M = 28.0
 MOVING_SUN_AHEAD_M = 18.0
 CONTACT_REACH_M = 70.0
-_MAX_SIDE_PX = 8192
 
 
 def default_threads() -> int:
     """Return one thread on up to two cores (the neural renderer needs the other), else up to four."""
     cores = os.cpu_count() or 1
     return 1 if cores <= 2 else min(4, cores - 2)
-
-
-@dataclass
-class _Buffers:
-    """A picture size's arrays, reused at every frame of that size."""
-
-    inverse_z: NDArray[np.float32]
-    sample: NDArray[np.int32]
-    bgra: NDArray[np.uint8]
-    semantic: NDArray[np.uint8]
-    instance: NDArray[np.int32]
-    depth_m: NDArray[np.float32]
-    flow_px: NDArray[np.float32]
-
-    @classmethod
-    def of_size(cls, width: int, height: int) -> _Buffers:
-        n = layout.SAMPLES_PER_AXIS
-        return cls(
-            np.empty((n * height, n * width), np.float32),
-            np.empty((n * height, n * width), np.int32),
-            np.empty((height, width, 4), np.uint8),
-            np.empty((height, width), np.uint8),
-            np.empty((height, width), np.int32),
-            np.empty((height, width), np.float32),
-            np.empty((height, width, 2), np.float32),
-        )
-
-
-@dataclass(frozen=True)
-class _Camera:
-    """A view in the street frame: axes' rows are right, down, forward; lengths in pixels."""
-
-    eye: NDArray[np.float64]
-    axes: NDArray[np.float64]
-    focal_px: float
-    centre_x: float
-    centre_y: float
-
-    @classmethod
-    def of_view(cls, view: CameraView) -> _Camera:
-        eye, axes = camera_axes(view.pose)
-        focal = 0.5 * view.width_px / math.tan(0.5 * math.radians(view.fov_deg))
-        return cls(eye, axes, focal, 0.5 * view.width_px, 0.5 * view.height_px)
 
 
 class TownPainter:
@@ -115,7 +71,7 @@ class TownPainter:
         self._vertex_camera = np.empty((0, 3), np.float32)
         self._vertex_light = np.empty((0, 3), np.float32)
         self._moving_depth = np.empty((MOVING_SUN_MAP_PX, MOVING_SUN_MAP_PX), np.float32)
-        self._buffers: dict[tuple[int, int], _Buffers] = {}
+        self._buffers: dict[tuple[int, int], Buffers] = {}
         self._state: StreetState | None = None
         self._staged: Staged | None = None
         self._view: CameraView | None = None
@@ -142,30 +98,35 @@ class TownPainter:
         the order of the network's traffic lights. Raises ValueError for a view that is no picture and for bodies of
         blueprints that are neither vehicles nor walkers.
         """
-        _check(view)
         self._timings_ms = {}
-        camera = _Camera.of_view(view)
+        camera = Camera.of_view(view)
         buffers = self._buffers.get((view.width_px, view.height_px))
         if buffers is None:
-            buffers = self._buffers[view.width_px, view.height_px] = _Buffers.of_size(view.width_px, view.height_px)
-        if self._staged is None or state is not self._state:
-            self._staged = self._timed("stage", lambda: self._stage.stage(state))
-            self._state, self._view = state, None
+            buffers = self._buffers[view.width_px, view.height_px] = Buffers.of_size(view.width_px, view.height_px)
         staged = self._staged
+        if staged is None or state is not self._state:
+            with self._timed("stage"):
+                staged = self._staged = self._stage.stage(state)
+            self._state, self._view = state, None
         if view != self._view:
             self._rasterise(camera, staged, buffers)
             self._view = view
         params = self._params(camera)
         wanted = frozenset(planes)
         if "rgb" in wanted:
-            self._timed("sun", lambda: self._light_moving_bodies(camera, staged, params))
-            self._timed("shade", lambda: self._shade(staged, params, buffers))
+            with self._timed("sun"):
+                self._light_moving_bodies(camera, staged, params)
+            with self._timed("shade"):
+                self._shade(staged, params, buffers)
         if wanted & {"semantic", "instance"}:
-            self._timed("labels", lambda: self._label(staged, buffers))
+            with self._timed("labels"):
+                self._label(staged, buffers)
         if "depth" in wanted:
-            self._timed("depth", lambda: self._measure_depth(params, buffers))
+            with self._timed("depth"):
+                self._measure_depth(params, buffers)
         if "flow" in wanted:
-            self._timed("flow", lambda: self._measure_flow(camera, previous_pose, staged, params, buffers))
+            with self._timed("flow"):
+                self._measure_flow(camera, previous_pose, staged, params, buffers)
         return Planes(
             bgra=buffers.bgra if "rgb" in wanted else None,
             semantic=buffers.semantic if "semantic" in wanted else None,
@@ -178,11 +139,11 @@ class TownPainter:
         """Stop the drawing threads."""
         self._pool.shutdown()
 
-    def _timed(self, name: str, work: Callable[[], Staged | None]) -> Staged | None:
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
-        result = work()
-        self._timings_ms[name] = 1e3 * (time.perf_counter() - start)
-        return result
+        yield
+        self._timings_ms[stage] = 1e3 * (time.perf_counter() - start)
 
     def _in_bands(self, count: int, work: Callable[[int, int], None]) -> None:
         """Run work(first, last) over 0..count in one band per thread."""
@@ -193,37 +154,31 @@ class TownPainter:
         for done in [self._pool.submit(work, edges[k], edges[k + 1]) for k in range(self._threads)]:
             done.result()
 
-    def _rasterise(self, camera: _Camera, staged: Staged, buffers: _Buffers) -> None:
+    def _rasterise(self, camera: Camera, staged: Staged, buffers: Buffers) -> None:
         """Fill the sample buffers: near chunks first, then what they do not hide of the far ones."""
-        start = time.perf_counter()
         mesh = self._stage.mesh
         if len(self._vertex_camera) < len(mesh.vertex_position):
             self._vertex_camera = np.empty((len(mesh.vertex_position), 3), np.float32)
             self._vertex_light = np.empty((len(mesh.vertex_position), 3), np.float32)
-        axes = camera.axes
         matrices = np.empty((len(staged.actor), 3, 4), np.float32)
-        matrices[:, :, :3] = axes @ staged.world_from_object[:, :, :3]
-        matrices[:, :, 3] = (staged.world_from_object[:, :, 3] - camera.eye) @ axes.T
-        moving = chunk_corners(mesh, staged.chunks)
-        world = staged.world_from_object[mesh.chunk_object[staged.chunks]]
-        moving = np.einsum("nij,nkj->nki", world[:, :, :3], moving) + world[:, None, :, 3]
-        corners = (np.concatenate([self._static_corners, moving]) - camera.eye) @ axes.T
-        chunks = np.concatenate([self._stage.static_chunks, staged.chunks])
-        visible = sort_visible(mesh, chunks, corners, camera.eye, camera.focal_px, camera.centre_x, camera.centre_y)
-        near, far, rectangle, nearest_w = split_by_distance(
-            chunks, corners, visible, camera.focal_px, camera.centre_x, camera.centre_y
-        )
-        self._timings_ms["cull"] = 1e3 * (time.perf_counter() - start)
-        start = time.perf_counter()
-        self._in_bands(len(buffers.sample), lambda a, b: clear_samples(buffers.inverse_z[a:b], buffers.sample[a:b]))
-        self._raster(near, matrices, camera, buffers)
-        if len(far):
-            is_uncovered = np.empty(len(far), np.bool_)
-            find_uncovered(rectangle, nearest_w, buffers.inverse_z, is_uncovered)
-            self._raster(far[is_uncovered], matrices, camera, buffers)
-        self._timings_ms["raster"] = 1e3 * (time.perf_counter() - start)
+        matrices[:, :, :3] = camera.axes @ staged.world_from_object[:, :, :3]
+        matrices[:, :, 3] = (staged.world_from_object[:, :, 3] - camera.eye) @ camera.axes.T
+        with self._timed("cull"):
+            moving = chunk_corners(mesh, staged.chunks)
+            world = staged.world_from_object[mesh.chunk_object[staged.chunks]]
+            moving = moving @ world[:, :, :3].transpose(0, 2, 1) + world[:, None, :, 3]
+            corners = (np.concatenate([self._static_corners, moving]) - camera.eye) @ camera.axes.T
+            chunks = np.concatenate([self._stage.static_chunks, staged.chunks])
+            near, far, rectangle, nearest_w = find_visible(mesh, chunks, corners, camera)
+        with self._timed("raster"):
+            self._in_bands(len(buffers.sample), lambda a, b: clear_samples(buffers.inverse_z[a:b], buffers.sample[a:b]))
+            self._raster(near, matrices, camera, buffers)
+            if len(far):
+                is_uncovered = np.empty(len(far), np.bool_)
+                find_uncovered(rectangle, nearest_w, buffers.inverse_z, is_uncovered)
+                self._raster(far[is_uncovered], matrices, camera, buffers)
 
-    def _raster(self, chunks: NDArray[np.int32], matrices: NDArray, camera: _Camera, buffers: _Buffers) -> None:
+    def _raster(self, chunks: NDArray[np.int32], matrices: NDArray, camera: Camera, buffers: Buffers) -> None:
         mesh, n = self._stage.mesh, layout.SAMPLES_PER_AXIS
         transform_vertices(
             mesh.vertex_position,
@@ -262,7 +217,7 @@ class TownPainter:
 
         self._in_bands(buffers.sample.shape[1], band)
 
-    def _params(self, camera: _Camera) -> NDArray[np.float32]:
+    def _params(self, camera: Camera) -> NDArray[np.float32]:
         params = np.zeros(layout.NUM_PARAMS, np.float32)
         light = self._town.light
         params[:4] = camera.focal_px, camera.focal_px, camera.centre_x, camera.centre_y
@@ -277,7 +232,7 @@ class TownPainter:
         params[layout.P_STATIC_SUN : layout.P_STATIC_SUN + 12] = light.sun_from_world.ravel()
         return params
 
-    def _light_moving_bodies(self, camera: _Camera, staged: Staged, params: NDArray[np.float32]) -> None:
+    def _light_moving_bodies(self, camera: Camera, staged: Staged, params: NDArray[np.float32]) -> None:
         """Draw the bodies ahead of the camera into the moving sun map, and their contact shadows into the grid."""
         mesh = self._stage.mesh
         centre = camera.eye + camera.axes[2] * MOVING_SUN_AHEAD_M
@@ -312,7 +267,7 @@ class TownPainter:
             self._moving_depth,
         )
 
-    def _shade(self, staged: Staged, params: NDArray[np.float32], buffers: _Buffers) -> None:
+    def _shade(self, staged: Staged, params: NDArray[np.float32], buffers: Buffers) -> None:
         mesh, town = self._stage.mesh, self._town
         matrices = staged.world_from_object.astype(np.float32)
         close = (
@@ -349,7 +304,7 @@ class TownPainter:
         self._in_bands(len(buffers.bgra), band)
         clear_contacts(contacts, grid, origin[0], origin[1], per_m)
 
-    def _label(self, staged: Staged, buffers: _Buffers) -> None:
+    def _label(self, staged: Staged, buffers: Buffers) -> None:
         mesh = self._stage.mesh
 
         def band(first: int, last: int) -> None:
@@ -359,7 +314,7 @@ class TownPainter:
 
         self._in_bands(len(buffers.semantic), band)
 
-    def _measure_depth(self, params: NDArray[np.float32], buffers: _Buffers) -> None:
+    def _measure_depth(self, params: NDArray[np.float32], buffers: Buffers) -> None:
         mesh = self._stage.mesh
 
         def band(first: int, last: int) -> None:
@@ -371,7 +326,7 @@ class TownPainter:
         self._in_bands(len(buffers.depth_m), band)
 
     def _measure_flow(
-        self, camera: _Camera, previous_pose: Pose, staged: Staged, params: NDArray[np.float32], buffers: _Buffers
+        self, camera: Camera, previous_pose: Pose, staged: Staged, params: NDArray[np.float32], buffers: Buffers
     ) -> None:
         mesh = self._stage.mesh
         eye, axes = camera_axes(previous_pose)
@@ -396,12 +351,3 @@ class TownPainter:
             )
 
         self._in_bands(len(buffers.flow_px), band)
-
-
-def _check(view: CameraView) -> None:
-    if not (1 <= view.width_px <= _MAX_SIDE_PX and 1 <= view.height_px <= _MAX_SIDE_PX):
-        message = f"a picture is 1 to {_MAX_SIDE_PX} pixels wide and high, not {view.width_px}x{view.height_px}"
-        raise ValueError(message)
-    if not 1.0 <= view.fov_deg < 179.0:
-        message = f"a field of view is 1 to 179 degrees, not {view.fov_deg}"
-        raise ValueError(message)
