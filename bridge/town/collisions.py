@@ -110,7 +110,7 @@ def _with_static_world(vehicle: Vehicle, box: Footprint, dt_s: float) -> list[Co
         return []
     impulse = _exchange(vehicle, None, contact)
     vehicle.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m, dt_s)
-    return [Collision(vehicle, None, impulse)]
+    return _told(vehicle, None, impulse)
 
 
 def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Collision]:
@@ -119,7 +119,7 @@ def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Coll
     contact = _contact(footprint(first), footprint(second))
     if contact is None:
         return []
-    ix, iy, iz = _exchange(first, second, contact)
+    impulse = _exchange(first, second, contact)
     ease, other_ease = _ease(first), _ease(second)
     share = ease / (ease + other_ease)
     dx, dy = contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m
@@ -127,7 +127,7 @@ def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Coll
         first.be_shoved(share * dx, share * dy, dt_s)
     if second.simulates_physics:
         second.be_shoved((share - 1.0) * dx, (share - 1.0) * dy, dt_s)
-    return [Collision(first, second, (ix, iy, iz)), Collision(second, first, (-ix, -iy, -iz))]
+    return _told(first, second, impulse)
 
 
 def _with_walkers(vehicle: Vehicle, walkers: Iterable[Walker]) -> list[Collision]:
@@ -135,10 +135,20 @@ def _with_walkers(vehicle: Vehicle, walkers: Iterable[Walker]) -> list[Collision
     for walker in walkers:
         if not walker.collides or not _near(vehicle, walker) or not overlaps(footprint(vehicle), footprint(walker)):
             continue
-        push = tuple(WALKER_MASS_KG * component for component in vehicle.velocity_m_s)
-        events.append(Collision(vehicle, walker, (-push[0], -push[1], 0.0)))
-        events.append(Collision(walker, vehicle, (push[0], push[1], 0.0)))
+        vx, vy, _vz = vehicle.velocity_m_s
+        events += _told(vehicle, walker, (-WALKER_MASS_KG * vx, -WALKER_MASS_KG * vy, 0.0))
     return events
+
+
+def _told(
+    first: Vehicle | Walker, second: Vehicle | Walker | None, impulse_n_s: tuple[float, float, float]
+) -> list[Collision]:
+    """Return the event of each side; bodies that touch without hitting each other have none to tell."""
+    if impulse_n_s == (0.0, 0.0, 0.0):
+        return []
+    x, y, z = impulse_n_s
+    events = [Collision(first, second, impulse_n_s)]
+    return events if second is None else [*events, Collision(second, first, (-x, -y, -z))]
 
 
 def _ease(vehicle: Vehicle | None) -> float:
