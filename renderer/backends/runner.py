@@ -26,7 +26,7 @@ class Runner(Protocol):
     dtype: torch.dtype
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
-        """Return the picture, in memory of its own, channels last."""
+        """Return the picture, in memory of its own."""
         ...
 
 
@@ -73,10 +73,10 @@ class EagerRunner:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
-        """Return the picture, in memory of its own, channels last."""
+        """Return the picture, in memory of its own."""
         # The generator itself lowers what its layers read; its picture is blended in float32.
         rgb_B3HW = self._network(labels_BHW, warped_B3HW, valid_B1HW)
-        return rgb_B3HW.to(torch.float32, memory_format=torch.channels_last)
+        return rgb_B3HW.to(torch.float32)
 
 
 class CudaRunner:
@@ -89,7 +89,7 @@ class CudaRunner:
         self._graphs: dict[tuple[int, int], _Graph | None] = {}
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
-        """Return the picture, in memory of its own, channels last."""
+        """Return the picture, in memory of its own."""
         size_hw = (labels_BHW.shape[1], labels_BHW.shape[2])
         if size_hw not in self._graphs:
             self._graphs[size_hw] = self._record(labels_BHW, warped_B3HW, valid_B1HW)
@@ -99,7 +99,7 @@ class CudaRunner:
         for place, tensor in zip(graph.inputs, (labels_BHW, warped_B3HW, valid_B1HW), strict=True):
             place.copy_(tensor)
         graph.graph.replay()
-        return graph.rgb_B3HW.clone(memory_format=torch.channels_last)
+        return graph.rgb_B3HW.clone()
 
     def _record(self, *inputs: Tensor) -> _Graph | None:
         graph = torch.cuda.CUDAGraph()

@@ -58,9 +58,12 @@ def _temporal_input(frame: ModelInput, state: TemporalState | None) -> tuple[Ten
 
 
 def to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
-    """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, rounded to nearest; fastest when channels last."""
+    """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, rounded to nearest."""
     if rgb_B3HW.device.type != "cpu":
         scaled_B3HW = (rgb_B3HW * 127.5 + 127.5).round_().to(torch.uint8)
         return scaled_B3HW[0].permute(1, 2, 0).contiguous().cpu().numpy()
-    rgb_HW3 = rgb_B3HW[0].permute(1, 2, 0).contiguous().numpy()
-    return np.asarray(cv2.convertScaleAbs(rgb_HW3, alpha=127.5, beta=127.5), np.uint8)
+    _, _, height_px, width_px = rgb_B3HW.shape
+    # Rounded plane by plane and interleaved as bytes: a quarter of the memory that interleaved floats would move.
+    planes = rgb_B3HW.reshape(3 * height_px, width_px).numpy()
+    planes_u8 = np.asarray(cv2.convertScaleAbs(planes, alpha=127.5, beta=127.5)).reshape(3, height_px, width_px)
+    return np.asarray(cv2.merge(tuple(planes_u8)), np.uint8)
