@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -256,6 +257,43 @@ BAD_REQUESTS = {
     "bad-labels": request(street(1, label_map=np.full((HEIGHT_PX, WIDTH_PX), 200, np.uint8))),
     "bad-plane": request(street(1), height_px=64),
 }
+
+
+def foreign_planes() -> dict[str, tuple[str, np.ndarray]]:
+    """By the sentence that refuses it: a plane to send in the place of, or beside, the one of that name."""
+    size_hw = (HEIGHT_PX, WIDTH_PX)
+    return {
+        "has no use for rgb": ("rgb", np.zeros((*size_hw, 3), np.uint8)),
+        "the label map is float32": ("labels", np.zeros(size_hw, np.float32)),
+        "the instance map is float32": ("instances", np.zeros(size_hw, np.float32)),
+        "the depth plane holds": ("depth_m", np.zeros(size_hw, np.uint16)),
+        r"plane labels has shape \(32, 48, 3\)": ("labels", np.zeros((*size_hw, 3), np.uint8)),
+    }
+
+
+@pytest.mark.parametrize("sentence", foreign_planes())
+def test_planes_that_do_not_fit_are_refused(start_server: StartServer, sentence: str) -> None:
+    name, plane = foreign_planes()[sentence]
+    message, planes = request(street(1))
+    sent = dict(zip((header.name for header in message.planes), planes, strict=True)) | {name: plane}
+    headers = tuple(wire.plane_header(name, plane) for name, plane in sent.items())
+    with raw_peer(start_server()) as peer:
+        ask(peer, Hello(client="test"))
+        refusal = ask(peer, msgspec.structs.replace(message, planes=headers), tuple(sent.values()))
+        assert isinstance(refusal, Refusal)
+        assert re.search(sentence, refusal.message)
+
+
+def test_frames_beyond_reason_are_refused_unread(start_server: StartServer) -> None:
+    message, planes = request(street(1))
+    headers = tuple(msgspec.structs.replace(header, shape=(16384, 16384)) for header in message.planes)
+    huge = msgspec.structs.replace(message, planes=headers, width_px=16384, height_px=16384)
+    with raw_peer(start_server()) as peer:
+        ask(peer, Hello(client="test"))
+        peer.send_multipart([wire.encode_header(huge), *wire.encode(message, planes)[1:]])
+        refusal = wire.decode(peer.recv_multipart())[0]
+        assert isinstance(refusal, Refusal)
+        assert "16384x16384 is too large" in refusal.message
 
 
 @pytest.mark.parametrize("code", BAD_REQUESTS)
