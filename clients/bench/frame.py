@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,17 +32,21 @@ INFERENCE: Final = ("warp", "infer", "to_uint8")  # the server's stages that are
 @dataclass(frozen=True)
 class FrameTimes:
     """Wall times in ms, one a frame: the simulator's, the generator's, and everything else (capture's decoding, both
-    ways over the wire, pairing, composing, recording)."""
+    ways over the wire, pairing, composing, recording). `processor_ms` is the processor time a frame of each process:
+    the figure to compare where other programs keep the machine busy."""
 
     simulator_ms: NDArray[np.float64]
     generator_ms: NDArray[np.float64]
     bridge_ms: NDArray[np.float64]
+    processor_ms: Mapping[str, float]
 
 
-def measure_frames(plan: DrivePlan, num_frames: int) -> FrameTimes:
-    """Drive `num_frames` frames of a plan, one step after the other, and return what each took."""
+def measure_frames(plan: DrivePlan, num_frames: int, processes: Mapping[str, int]) -> FrameTimes:
+    """Drive `num_frames` frames of a plan, one step after the other, and return what each took.
+
+    `processes` are the ids of the processes whose processor time is taken, by name.
+    """
     cv2.setNumThreads(1)
-    times: list[tuple[float, float, float]] = []
     display = OffscreenDisplay(lambda pair: HudState(frame_age_ms=pair.age_ms))
     with (
         tempfile.TemporaryDirectory(prefix="vidrive-bench-") as folder,
@@ -49,9 +55,22 @@ def measure_frames(plan: DrivePlan, num_frames: int) -> FrameTimes:
         Recorder(Path(folder) / "bench.mp4", 20.0, 2 * plan.rig.width_px, plan.rig.height_px) as recorder,
     ):
         client.wait_connected(ANSWER_DEADLINE_S)
-        times.extend(_step(drive, client, display, recorder) for _ in range(WARM_UP + num_frames))
-    simulator_ms, generator_ms, bridge_ms = np.array(times[WARM_UP:]).T
-    return FrameTimes(simulator_ms, generator_ms, bridge_ms)
+        for _ in range(WARM_UP):
+            _step(drive, client, display, recorder)
+        before_s = {name: processor_s(pid) for name, pid in processes.items()}
+        times = np.array([_step(drive, client, display, recorder) for _ in range(num_frames)])
+        spent_ms = {name: (processor_s(pid) - before_s[name]) * 1e3 for name, pid in processes.items()}
+    simulator_ms, generator_ms, bridge_ms = times.T
+    return FrameTimes(simulator_ms, generator_ms, bridge_ms, {name: ms / num_frames for name, ms in spent_ms.items()})
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used so far, user and system; 0 where Linux's /proc is missing."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _step(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -69,10 +70,13 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
         plan = make_plan(SESSION, drive_args, carla=address, endpoint=servers.endpoint, num_ticks=args.frames)
 
         print("one step after the other ...", file=sys.stderr)
-        times = measure_frames(plan, args.frames)
+        processes = {"town": servers.town.pid, "renderer": servers.renderer.pid, "drive": os.getpid()}
+        times = measure_frames(plan, args.frames, processes)
         yield Figure("simulator, p50", float(np.median(times.simulator_ms)), "ms")
         yield Figure("generator, p50", float(np.median(times.generator_ms)), "ms")
         yield Figure("everything else, p50", float(np.median(times.bridge_ms)), "ms", goal=3.0)
+        for name, spent_ms in times.processor_ms.items():
+            yield Figure(f"{name}, processor time", spent_ms, "ms")
 
         print("all at once ...", file=sys.stderr)
         drive = DriveThread(plan)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from clients import cli
+from clients.bench.frame import processor_s
 from clients.bench.transport import measure_transport
 from clients.commands import bench
 from clients.commands.bench import Figure
@@ -61,3 +66,14 @@ def test_transport_is_measured_both_ways() -> None:
     for times_ms in (times.product_ms, times.bare_ms):
         assert times_ms.shape == (5,)
         assert np.all(times_ms > 0)
+
+
+def test_processor_time_is_that_of_the_process() -> None:
+    spent_s, before_s = processor_s(os.getpid()), time.process_time()
+    assert spent_s == pytest.approx(before_s, abs=0.5)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as idle:
+        assert 0.0 <= processor_s(idle.pid) < spent_s + 10.0
+        assert idle.stdin is not None
+        idle.stdin.write(b"\n")
+        idle.stdin.flush()
+    assert processor_s(idle.pid) == 0.0
