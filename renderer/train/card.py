@@ -31,13 +31,23 @@ class TrainedCard(msgspec.Struct, frozen=True, kw_only=True):
     citation: str
     command: str
     steps: int
+    history: str = ""  # in what a file came about otherwise than by that command in one go
     metrics: Metrics | None
 
 
 def write_model(
-    folder: Path, generator: LiveGenerator, preset: TrainPreset, command: str, steps: int, metrics: Metrics | None
+    folder: Path,
+    generator: LiveGenerator,
+    preset: TrainPreset,
+    command: str,
+    steps: int,
+    metrics: Metrics | None,
+    history: str = "",
 ) -> Path:
-    """Write NAME.safetensors and NAME.json into a folder; return the path of the weights."""
+    """Write NAME.safetensors and NAME.json into a folder; return the path of the weights.
+
+    `history` says in what the weights came about otherwise than by the command in one go, if they did.
+    """
     weights = folder / f"{preset.name}.safetensors"
     with replacing(weights) as unfinished:
         save_live(unfinished, generator, {"name": preset.name, "licence": preset.provenance.licence})
@@ -50,6 +60,7 @@ def write_model(
         citation=preset.provenance.citation,
         command=command,
         steps=steps,
+        history=history,
         metrics=metrics,
     )
     with replacing(weights.with_suffix(".json")) as unfinished:

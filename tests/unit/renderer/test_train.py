@@ -720,6 +720,7 @@ def test_command_trains_measures_and_writes_a_card(
     card = json.loads((out / "tiny.json").read_text())
     assert card["licence"] == "CC BY-NC 4.0"
     assert card["steps"] == 4
+    assert card["history"] == ""
     assert card["metrics"]["flicker"]["ratio"] > 0
     assert load_live(out / "tiny.safetensors").config.channels_4 == 4
     assert run_command("--evaluate", str(out / "tiny.safetensors")) == 0
