@@ -40,8 +40,9 @@ The bytes themselves are `bridge/carla_wire`'s.
 ## A tick
 
 Physics, then the frame counter, then the sensors, and the snapshot last: when a client's `tick()` returns, every frame
-of that tick is on its way. The reply to `tick_cue` does not wait for the painting. Cameras with equal pose, size and
-field of view are painted once. Without synchronous mode the town ticks at 20 Hz, or at `1 / fixed_delta_seconds`.
+of that tick is on its way. `tick_cue` is answered after the snapshot: a client with its answer in hand waits for the
+snapshot in a loop that takes a whole core, before that it sleeps. Cameras with equal pose, size and field of view are
+painted once. Without synchronous mode the town ticks at 20 Hz, or at `1 / fixed_delta_seconds`.
 The same seed and the same calls in synchronous mode give the same sensor data, bit for bit; entering synchronous mode
 puts the traffic lights at the beginning of their cycle, and loading a world restarts actor ids.
 

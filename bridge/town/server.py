@@ -83,8 +83,8 @@ class TownServer:
         if self._stopped.is_set():
             return
         self._rpc.stop()
+        self._hub.stop()  # before the clock: a tick may be waiting for a client that takes nothing
         self._clock.stop()
-        self._hub.stop()
         self._resources.close()
         self._stopped.set()
 

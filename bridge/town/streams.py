@@ -141,13 +141,13 @@ class StreamHub:
     def wait_for_announced(self) -> None:
         """Wait until every announced subscription is there or overdue."""
         with self._subscribed:
-            while self._announced:
+            while self._announced and not self._is_stopping:
                 now = time.monotonic()
                 for stream_id, deadlines in list(self._announced.items()):
                     deadlines[:] = [deadline for deadline in deadlines if deadline > now]
                     if not deadlines:
                         del self._announced[stream_id]
-                if self._announced and not self._is_stopping:
+                if self._announced:
                     self._subscribed.wait(min(min(times) for times in self._announced.values()) - now)
 
     def send(self, stream_id: int, *buffers: Buffer, may_drop: bool, backlog: int | None = None) -> None:

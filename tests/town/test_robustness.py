@@ -7,6 +7,7 @@ import json
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,25 @@ answer(ticks=last - first)
 """)
     assert seen["ticks"] >= 20
     lazy.close()
+
+
+def test_server_stops_at_once_though_a_client_takes_nothing(painter, connect) -> None:
+    server = TownServer(port=0, painter=painter)
+    server.start()
+    good = connect(server.port)
+    good.call("set_episode_settings", [True, False, [True, 0.05]])
+    camera = [0, "sensor.camera.rgb", [["image_size_x", 2, "1024"], ["image_size_y", 2, "1024"]]]
+    token = good.call("spawn_actor", camera, [[0, 0, 2], [0, 0, 0]])[3][0][1][5]
+    with socket.create_connection(("127.0.0.1", server.stream_port), timeout=5.0) as lazy:
+        good.call("get_sensor_token", struct.unpack_from("<I", token)[0])
+        lazy.sendall(token[:4])
+        for msgid in range(100, 112):  # unanswered: a tick is answered when all of it is sent
+            good.socket.sendall(encode_request(msgid, "tick_cue", ()))
+        lazy.settimeout(5.0)
+        assert lazy.recv(4)
+        start = time.monotonic()
+        server.stop()
+        assert time.monotonic() - start < 5.0
 
 
 def test_port_in_use_is_one_sentence(town) -> None:

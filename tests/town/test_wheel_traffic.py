@@ -67,6 +67,26 @@ client.apply_batch_sync([carla.command.DestroyActor(v.id) for v in vehicles], Tr
     assert seen["height"] < 0.01
 
 
+def test_traffic_repeats_itself_to_the_bit(client) -> None:
+    script = (
+        TRAFFIC
+        + """
+import hashlib
+digest = hashlib.sha256()
+for _ in range(150):
+    world.tick()
+    for vehicle in vehicles:
+        digest.update(str(vehicle.get_transform()).encode())
+answer(digest=digest.hexdigest())
+client.apply_batch_sync([carla.command.DestroyActor(v.id) for v in vehicles], True)
+manager.set_synchronous_mode(False)
+client.reload_world()
+"""
+    )
+    runs = [client(script, str(free_port()), "vehicle.tesla.model3,vehicle.mercedes.sprinter") for _ in "ab"]
+    assert runs[0] == runs[1]
+
+
 def test_every_class_of_vehicle_can_be_driven_round_the_bends(client) -> None:
     seen = client(
         TRAFFIC.replace("[::4][:20]", "[::18][:5]")
