@@ -191,11 +191,15 @@ class FrameLoop:
             self._deliver(*pair)
             pair = None
         try:
-            self._launch(self._take())
+            captured = self._take()
+            notice = self._submit(captured)
+            self._start_capture()
             # The renderer is busy again before this pair is shown; the two go on side by side.
         finally:
             if pair is not None:
                 self._deliver(*pair)
+        if self._flight is None:
+            self._deliver(captured, None, 0.0, notice)
 
     def _step_live(self) -> None:
         self._start_capture()
@@ -253,10 +257,8 @@ class FrameLoop:
     # -- to the renderer and back --------------------------------------------------------------------------------
 
     def _launch(self, captured: Captured) -> None:
-        """Submit a frame and order the next one; without a renderer its pair is handed over at once."""
+        """Submit a frame; without a renderer its pair is handed over at once."""
         notice = self._submit(captured)
-        if self.mode == "record":
-            self._start_capture()
         if self._flight is None:
             self._deliver(captured, None, 0.0, notice)
 

@@ -287,3 +287,19 @@ def test_the_trace_has_a_line_for_every_frame(tmp_path) -> None:
 def test_a_trace_that_cannot_be_written_says_so(tmp_path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         Trace(tmp_path / "missing" / "trace.jsonl")
+
+
+def test_pairs_stay_in_order_when_the_renderer_dies_while_the_next_frame_waits() -> None:
+    street, renderer, pairs = FakeStreet(), FakeRenderer(), Pairs()
+    renderer.kill_at = 105
+    poll = renderer.poll
+    with FrameLoop(street, renderer, display=pairs) as loop:
+
+        def poll_when_captured(timeout_s: float = 0.0) -> list[RenderedFrame | Refusal]:
+            if renderer.in_flight == 105:
+                assert loop._prefetch.wait(10.0)
+            return poll(timeout_s)
+
+        renderer.poll = poll_when_captured
+        loop.run(12)
+    assert pairs.frame_ids == list(range(100, 112))
