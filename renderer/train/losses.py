@@ -20,7 +20,9 @@ class LossConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     fine: float
     perceptual: float
     perceptual_floor: float
-    temporal: float
+    temporal: float  # of pixels: little, or pictures blur, because every warp resamples them
+    temporal_coarse: float  # of local means: much, or light and colour swing
+    temporal_pool_px: int
     adversarial: float
     feature_matching: float
 
@@ -47,6 +49,11 @@ def perceptual_loss(drawn: Sequence[Tensor], real: Sequence[Tensor], floor: floa
 def temporal_loss(rgb_B3HW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
     """Return the mean absolute change against the warped last picture, where that is valid."""
     return ((rgb_B3HW - warped_B3HW) * valid_B1HW).abs().mean()
+
+
+def coarse_temporal_loss(rgb_B3HW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor, pool_px: int) -> Tensor:
+    """Return the mean absolute change of local mean colours against the warped last picture, where that is valid."""
+    return F.avg_pool2d((rgb_B3HW - warped_B3HW) * valid_B1HW, pool_px).abs().mean()
 
 
 def discriminator_losses(real: Sequence[Judgement], drawn: Sequence[Judgement]) -> Tensor:

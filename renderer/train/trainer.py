@@ -170,6 +170,9 @@ class Trainer:
             "fine": losses.fine_loss(rgb_B3HW, frame.photo_B3HW),
             "perceptual": losses.perceptual_loss(levels, frame.photo_levels, config.perceptual_floor),
             "temporal": losses.temporal_loss(rgb_B3HW, frame.warped_B3HW, frame.valid_B1HW),
+            "temporal_coarse": losses.coarse_temporal_loss(
+                rgb_B3HW, frame.warped_B3HW, frame.valid_B1HW, config.temporal_pool_px
+            ),
         }
 
     def _train_discriminators(
