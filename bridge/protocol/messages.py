@@ -67,7 +67,6 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     client: str
     model: str = ""
     picture_codec: Codec = "raw"
-    session_seed: int = 0
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="welcome"):

@@ -166,7 +166,7 @@ numbers = st.floats(allow_nan=False)
 rows = st.lists(numbers, min_size=12, max_size=12).map(tuple)
 sides = st.integers(1, 16384)
 messages = st.one_of(
-    st.builds(Hello, client=texts, model=texts, picture_codec=st.sampled_from(["raw", "jpeg"]), session_seed=whole),
+    st.builds(Hello, client=texts, model=texts, picture_codec=st.sampled_from(["raw", "jpeg"])),
     st.builds(Welcome, server=texts, card=st.builds(ModelCard, name=texts, licence=texts, planes=st.just(("labels",)))),
     st.builds(
         Render,
