@@ -23,6 +23,10 @@ BOUNCE = 0.1
 FRICTION = 0.4
 STOREY_M = 3.0
 WALKER_MASS_KG = 75.0
+LONG_M = 2.7
+"""Half length beyond which a vehicle counts as long."""
+FLANK_SLACK = 0.15
+"""Metres off each flank per metre of half length beyond LONG_M."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,13 @@ def event_of(collision: Collision) -> CollisionEvent:
 
 
 def footprint(actor: Vehicle | Walker) -> Footprint:
-    """Return the ground that a body covers."""
+    """Return the ground that a body covers; a long one has its flanks drawn in a little.
+
+    TrafficManager steers by the middle of a vehicle and does not look how far a bus's corners swing out in a bend: with
+    its full width it would end its drive at the first car parked behind one.
+    """
     half_x, half_y, _half_z = actor.half_extents_m
+    half_y -= FLANK_SLACK * max(0.0, half_x - LONG_M)
     return Footprint(actor.pose.x_m, actor.pose.y_m, half_x, half_y, math.radians(actor.pose.yaw_deg))
 
 
