@@ -55,10 +55,7 @@ CARD = ModelCard(
 PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
         Hello(client="c"),
-        (
-            "766964726976650185a474797065a568656c6c6fa6636c69656e74a163a56d6f64656ca0ad706963747572655f636f646563a3726177"
-            "ac73657373696f6e5f7365656400"
-        ),
+        "766964726976650184a474797065a568656c6c6fa6636c69656e74a163a56d6f64656ca0ad706963747572655f636f646563a3726177",
     ),
     "welcome": (
         Welcome(server="s", card=CARD),
