@@ -731,14 +731,15 @@ def test_command_trains_measures_and_writes_a_card(
 def test_command_stops_after_its_time_and_resumes_to_the_same_weights(
     run_command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    weights = tmp_path / "out" / "tiny.safetensors"
     assert run_command() == 0
-    whole = (tmp_path / "out" / "tiny.safetensors").read_bytes()
+    whole = weights_of(load_live(weights))
     assert run_command("--minutes", "1e-9") == 0
     assert "is written as it is; --resume goes on" in capsys.readouterr().err
-    assert (tmp_path / "out" / "tiny.safetensors").read_bytes() != whole
+    assert differs(weights_of(load_live(weights)), whole)
     assert run_command("--resume") == 0
     assert "goes on from step 1" in capsys.readouterr().err
-    assert (tmp_path / "out" / "tiny.safetensors").read_bytes() == whole
+    assert_same(weights_of(load_live(weights)), whole)
 
 
 def test_command_answers_errors_with_a_sentence_and_2(
