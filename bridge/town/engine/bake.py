@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 import time
 from dataclasses import dataclass, fields
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.town.engine.kernel_cache import user_cache_dir
 from bridge.town.engine.light import SUN, BakedLight, bake_light
 from bridge.town.engine.materials import paint_materials
 from bridge.town.engine.packing import PackedMesh, pack_static
@@ -36,19 +36,13 @@ class BakedTown:
     environment: NDArray[np.float32]
 
 
-def default_cache_dir() -> Path:
-    """Return where baked towns are kept: `vidrive/town` in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vidrive" / "town"
-
-
 def load_or_bake(network: StreetNetwork, seed: int, cache_dir: Path | None) -> BakedTown:
     """Return the baked town of a network from the cache, or bake it and keep it there.
 
     The file's name holds a hash of the sources that make the town, so a change of code bakes anew. A cache that cannot
     be read or written costs only time.
     """
-    directory = default_cache_dir() if cache_dir is None else cache_dir
+    directory = user_cache_dir() if cache_dir is None else cache_dir
     path = directory / f"town-{_content_key(network, seed)}.npz"
     town = _load(path)
     if town is not None:

@@ -6,6 +6,10 @@ every pixel), so scalars travel in one parameter array and vertex data in one wi
 
 from __future__ import annotations
 
+from bridge.town.engine.kernel_cache import keep_kernels_by_content
+
+keep_kernels_by_content()
+
 # Kernels run in several threads at once (nogil) and are bit-identical whatever the number of bands.
 # Without Numba's runtime (_nrt) they allocate nothing and count no references: atomic counting of array arguments
 # inside inlined branches cost a fifth of the shader's time, and more with two threads.

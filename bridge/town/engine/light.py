@@ -35,7 +35,7 @@ FOG_LIGHT = (0.62, 0.72, 0.84)
 SUN_MAP_PX = 4096
 SUN_TILE_PX = 16
 AMBIENT_MAP_PX = 1024
-AMBIENT_DIRECTIONS = 40
+AMBIENT_DIRECTIONS = 32
 GRID_PER_M = 2.0
 LIMIT_M = 400.0  # chunks that reach further (the far land) cast no shadow and get no baked light
 

@@ -189,9 +189,11 @@ def _light_posts(network: StreetNetwork) -> list[Piece]:
 
 
 def _skyline(network: StreetNetwork) -> list[Piece]:
-    """Taller blocks behind the frontages, on both sides of every road."""
+    """Taller blocks and trees behind the frontages, on both sides of every straight road."""
     rng = np.random.default_rng(network.seed + 2)
-    pieces: list[MeshArrays] = []
+    trees = _forest()
+    blocks: list[MeshArrays] = []
+    woods: list[MeshArrays] = []
     for road in network.roads:
         if road.segments[0].curvature_per_m != 0.0:
             continue
@@ -200,5 +202,12 @@ def _skyline(network: StreetNetwork) -> list[Piece]:
                 if rng.random() < (0.62 if side < 0 else 0.3):
                     t = side * (road.profile.frontage_m(side) + behind + rng.uniform(0, 10))
                     x, y, heading = road.point(float(s + rng.uniform(-6, 6)), float(t))
-                    pieces.append(build_backdrop(rng).moved(turn_about_z(heading), (x, y, KERB_HEIGHT_M - 0.3)))
-    return [Piece(join(pieces))]
+                    at = (x, y, KERB_HEIGHT_M - 0.3)
+                    blocks.append(build_backdrop(rng).moved(turn_about_z(heading), at))
+        for side in (1, -1):
+            for s in np.arange(5.0, road.length_m, 13.0):
+                t = side * (road.profile.frontage_m(side) + BUILDING_DEPTH_M + rng.uniform(5.0, 13.0))
+                x, y, _ = road.point(float(s + rng.uniform(-5, 5)), float(t))
+                turn = turn_about_z(rng.uniform(0, 6.28)) * rng.uniform(0.9, 1.5)
+                woods.append(trees[int(rng.integers(NUM_TREES))].far.moved(turn, (x, y, -0.1)))
+    return [Piece(join(blocks)), Piece(join(woods))]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 from bridge.town.engine import bake, body_half_extents_m, catalogue, tags
 from bridge.town.engine.catalogue import build_shape, shape_key
 from bridge.town.engine.frames import camera_axes, street_from_body
+from bridge.town.engine.kernel_cache import keep_kernels_by_content
 from bridge.town.engine.light import BakedLight
 from bridge.town.engine.mesh import Mesh
 from bridge.town.engine.packing import Piece, pack_static
@@ -136,3 +138,19 @@ def test_static_pieces_keep_their_triangles_in_chunks() -> None:
         np.testing.assert_array_equal(inside.min(0), low)
         np.testing.assert_array_equal(inside.max(0), high)
     assert sorted(packed.chunk_near_m.tolist()) == [0.0, 0.0, 0.0, 50.0]
+
+
+def test_compiled_kernels_are_kept_by_the_content_of_their_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "before")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "the user's choice")
+    keep_kernels_by_content()
+    assert numba.config.CACHE_DIR == "before"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep_kernels_by_content()
+    folder = Path(numba.config.CACHE_DIR)
+    assert folder.parent == tmp_path / "vidrive" / "town"
+    assert folder.name.startswith("kernels-")
+    assert not folder.exists()
