@@ -224,7 +224,7 @@ def test_discriminators_join_in_their_turn(tiny: TrainPreset, photos: list[Label
     assert {key.split(".")[0] for key in changed_keys} == {"scales", "heads"}
     assert all(report.taken for report in early + late)
     assert {len(report.discriminators) for report in late} == {4}
-    weighted = set(msgspec.structs.asdict(tiny.losses)) - {"coarse_pool_px", "perceptual_floor"}
+    weighted = set(msgspec.structs.asdict(tiny.losses)) - {"coarse_pool_px", "perceptual_floor", "temporal_pool_px"}
     assert all(set(report.terms) == weighted for report in late)
     assert all(set(report.terms) == weighted - {"adversarial", "feature_matching"} for report in early)
 
@@ -547,6 +547,8 @@ def test_loss_terms_are_means() -> None:
     assert float(losses.perceptual_loss([3 * one], [one], 0.5)) == pytest.approx(2 / 1.5)
     valid = (checker > 0).float()[None, None]
     assert float(losses.temporal_loss(one, zero, valid)) == pytest.approx(float(valid.mean()))
+    assert float(losses.coarse_temporal_loss(stripes, zero, torch.ones(1, 1, 8, 8), 4)) == 0.0
+    assert float(losses.coarse_temporal_loss(one, zero, torch.ones(1, 1, 8, 8), 4)) == 1.0
     good, bad = Judgement(2 * torch.ones(1, 1, 2, 2), [one]), Judgement(-2 * torch.ones(1, 1, 2, 2), [zero])
     assert losses.discriminator_losses([good, bad], [bad, good]).tolist() == [0.0, 6.0]
     unsure = Judgement(torch.zeros(1, 1, 2, 2), [])
