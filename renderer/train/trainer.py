@@ -150,7 +150,9 @@ class Trainer:
     def _next_frame(self) -> _Frame:
         """Return the next frame of every clip, with its last picture moved to where this frame sees it."""
         batch = self._clips.next_batch(longest_clip(self.step_index, self.preset.schedule))
-        moved_B3HW = F.grid_sample(self._last_B3HW, batch.source_BHW2, padding_mode="border", align_corners=False)
+        moved_B3HW = F.grid_sample(
+            self._last_B3HW, batch.source_BHW2, mode="bicubic", padding_mode="border", align_corners=False
+        ).clamp(-1, 1)
         with self._precision():
             photo_levels = self._feature_network.features(batch.photo_B3HW)
         return _Frame(
