@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 from numba.core import config
 
@@ -34,4 +35,5 @@ def keep_kernels_by_content() -> None:
     for pattern in _COMPILED_IN:
         for source in sorted(here.glob(pattern)):
             digest.update(source.read_bytes())
-    vars(config)["CACHE_DIR"] = str(user_cache_dir() / f"kernels-{digest.hexdigest()[:16]}")
+    numba_options: Any = config  # numba declares its options at run time
+    numba_options.CACHE_DIR = str(user_cache_dir() / f"kernels-{digest.hexdigest()[:16]}")

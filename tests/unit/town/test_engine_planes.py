@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from bridge.town.engine import TownPainter, body_half_extents_m, tags
+from bridge.town.engine import TownPainter, body_half_extents_m, culling, tags
 from bridge.town.pose import Pose
 from bridge.town.streets import StreetNetwork, build_street_network
 from bridge.town.views import Body, CameraView, Plane, Planes, SignalHead, StreetState
@@ -235,6 +235,19 @@ def test_the_same_town_is_painted_bit_by_bit_whatever_the_threads(network: Stree
                 np.testing.assert_array_equal(plane, second[name], err_msg=name)
     finally:
         other.close()
+
+
+def test_skipping_what_is_hidden_changes_no_pixel(
+    network: StreetNetwork, painter: TownPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = crowd(network)
+    views = [look(network, ahead, turn_deg=turn) for ahead, turn in ((0.0, 0.0), (60.0, 70.0), (150.0, -20.0))]
+    skipped = [kept(painter.render(view, view.pose, state, ALL)) for view in views]
+    monkeypatch.setattr(culling, "OCCLUDER_REACH_M", 1e9)
+    for view, planes in zip(views, skipped, strict=True):
+        everything = kept(painter.render(view, view.pose, state, ALL))
+        for name, plane in everything.items():
+            np.testing.assert_array_equal(plane, planes[name], err_msg=name)
 
 
 def test_asking_twice_reuses_the_view_and_changes_nothing(network: StreetNetwork, painter: TownPainter) -> None:
