@@ -224,7 +224,9 @@ def _flow_back(
 
 
 def _move(rgb_B3HW: Tensor, grid_BHW2: Tensor) -> Tensor:
-    return F.grid_sample(rgb_B3HW, grid_BHW2, padding_mode="border", align_corners=False)
+    """Return pictures resampled as training does it: bicubic, because bilinear blurs a little more with every frame."""
+    moved_B3HW = F.grid_sample(rgb_B3HW, grid_BHW2, mode="bicubic", padding_mode="border", align_corners=False)
+    return moved_B3HW.clamp(-1, 1)
 
 
 def _change(rgb_B3HW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> float:
