@@ -54,11 +54,11 @@ def _hit(surface, params, x, y, first_sample):
     """
     px, py = f4(x) + HALF, f4(y) + HALF
     dx, dy = (px - params[P_CENTRE_X]) / params[P_FOCAL_X], (py - params[P_CENTRE_Y]) / params[P_FOCAL_Y]
-    z, l1, l2 = hit_plane(surface, dx, dy)
+    z, _, l1, l2 = hit_plane(surface, dx, dy)
     if z < NEAR or z > FAR:
         px, py = f4(x) + QUARTER + HALF * f4(first_sample & 1), f4(y) + QUARTER + HALF * f4(first_sample >> 1)
         dx, dy = (px - params[P_CENTRE_X]) / params[P_FOCAL_X], (py - params[P_CENTRE_Y]) / params[P_FOCAL_Y]
-        z, l1, l2 = hit_plane(surface, dx, dy)
+        z, _, l1, l2 = hit_plane(surface, dx, dy)
     return min(FAR, z), l1, l2, px, py
 
 

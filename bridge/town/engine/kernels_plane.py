@@ -40,11 +40,12 @@ def set_plane(triangle_vertex, vertex_camera, t, surface):
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
 def hit_plane(surface, dx, dy):
-    """Return the depth where the ray (dx, dy, 1) meets the plane, and the weights of corners 1 and 2 there.
+    """Return the depth z where the ray (dx, dy, 1) meets the plane, 1/z, and the weights of corners 1 and 2 there.
 
     A ray along the plane gives an infinite depth.
     """
-    z = ONE / (surface[0] * dx + surface[1] * dy + surface[2])
+    w = surface[0] * dx + surface[1] * dy + surface[2]
+    z = ONE / w
     l1 = z * (surface[3] * dx + surface[4] * dy + surface[5]) - surface[6]
     l2 = z * (surface[7] * dx + surface[8] * dy + surface[9]) - surface[10]
-    return z, l1, l2
+    return z, w, l1, l2

@@ -23,7 +23,6 @@ from bridge.town.engine.layout import (
     P_CENTRE_Y,
     P_EYE,
     P_FOCAL_X,
-    P_FOCAL_Y,
     P_FOG,
     P_SUN,
     P_SUN_LIGHT,
@@ -172,12 +171,12 @@ def _blend(surface, slot, l1, l2):
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _albedo(t, l1, l2, z, slant, surface, triangle_info, texel_density, object_look, params, textures):
+def _albedo(t, l1, l2, z, slant, inverse_focal, surface, triangle_info, texel_density, object_look, textures):
     """Return a surface's colour and gloss; `slant` is the cosine between ray and normal.
 
     The texture's level follows the footprint along the surface, with half of the stretch of grazing views.
     """
-    texels_per_px = texel_density[t] * z / params[P_FOCAL_X] / math.sqrt(max(slant, f4(0.04)))
+    texels_per_px = texel_density[t] * z * inverse_focal / math.sqrt(max(slant, f4(0.04)))
     u, v = _blend(surface, S_UV, l1, l2), _blend(surface, S_UV + 3, l1, l2)
     r, g, b, gloss = texture(textures, index(triangle_info[t, TRI_MATERIAL]), u, v, texels_per_px)
     r = r * r * _blend(surface, S_COLOUR, l1, l2)
@@ -204,21 +203,24 @@ def _glow_through(r, g, b, view, lit, params):
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
 def _shade(
-    triangle, dx, dy, surface, triangle_info, texel_density, object_look, params, textures, environment, static_depth,
-    static_bounds, moving_depth, grid,
+    triangle, dx, dy, inverse_focal, surface, triangle_info, texel_density, object_look, params, textures, environment,
+    static_depth, static_bounds, moving_depth, grid,
 ):  # fmt: skip
     """Return the light that a triangle (as `_set_up` prepared it) sends along the camera ray (dx, dy, 1)."""
     t = index(triangle)
-    z, l1, l2 = hit_plane(surface, dx, dy)
+    z, inverse_z, l1, l2 = hit_plane(surface, dx, dy)
     l1, l2 = min(f4(1.05), max(f4(-0.05), l1)), min(f4(1.05), max(f4(-0.05), l2))
     flags, o = triangle_info[t, TRI_FLAGS], index(triangle_info[t, TRI_OBJECT])
     vx, vy, vz = _world_direction(params, dx, dy)
     x, y, height = params[P_EYE] + vx * z, params[P_EYE + 1] + vy * z, params[P_EYE + 2] + vz * z
-    scale = ONE / math.sqrt(dx * dx + dy * dy + ONE)
-    distance = z / scale
+    length = math.sqrt(dx * dx + dy * dy + ONE)
+    scale = ONE / length
+    distance = z * length
     vx, vy, vz = vx * scale, vy * scale, vz * scale
-    slant = surface[S_SLANT] * scale / z
-    r, g, b, gloss = _albedo(t, l1, l2, z, slant, surface, triangle_info, texel_density, object_look, params, textures)
+    slant = surface[S_SLANT] * scale * inverse_z
+    r, g, b, gloss = _albedo(
+        t, l1, l2, z, slant, inverse_focal, surface, triangle_info, texel_density, object_look, textures
+    )
     ambient = _blend(surface, S_AMBIENT, l1, l2)
     wx = _blend(surface, S_NORMAL, l1, l2)
     wy = _blend(surface, S_NORMAL + 3, l1, l2)
@@ -276,6 +278,7 @@ def shade_rows(
     `surface` (S_COUNT,) f32 is scratch.
     """
     width = bgra.shape[1]
+    inverse_focal = ONE / params[P_FOCAL_X]
     # Neighbouring pixels mostly show the same triangle: what depends on it alone is kept from pixel to pixel.
     prepared = np.int32(SKY_SAMPLE)
     for y in range(row0, row1):
@@ -295,7 +298,7 @@ def shade_rows(
                             share += 1
                 dx = f4(x) + (HALF if is_whole else QUARTER + HALF * f4(k & 1)) - params[P_CENTRE_X]
                 dy = f4(y) + (HALF if is_whole else QUARTER + HALF * f4(k >> 1)) - params[P_CENTRE_Y]
-                dx, dy = dx / params[P_FOCAL_X], dy / params[P_FOCAL_Y]
+                dx, dy = dx * inverse_focal, dy * inverse_focal
                 if t >= 0:
                     if t != prepared:
                         _set_up(
@@ -303,8 +306,8 @@ def shade_rows(
                         )
                         prepared = t
                     r, g, bl = _shade(
-                        t, dx, dy, surface, triangle_info, texel_density, object_look, params, textures, environment,
-                        static_depth, static_bounds, moving_depth, grid,
+                        t, dx, dy, inverse_focal, surface, triangle_info, texel_density, object_look, params, textures,
+                        environment, static_depth, static_bounds, moving_depth, grid,
                     )  # fmt: skip
                 else:
                     vx, vy, vz = _world_direction(params, dx, dy)
