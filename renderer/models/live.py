@@ -38,6 +38,9 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     fine_channels: int = 6
     noise: bool = False
     """Whether fixed noise is an input where there is no predecessor, for foliage and asphalt to vary on."""
+    recall: float = 0.0
+    """The weight of the warped picture where it is valid, the same everywhere; the raw picture is then drawn from the
+    labels alone. 0: the generator sees its past, and weighs it pixel by pixel as it has learnt."""
 
 
 class LivePicture(NamedTuple):
@@ -95,6 +98,8 @@ class LiveGenerator(nn.Module):
         label_features = self.label_table(labels_BHW)
         place_B2HW = _place(label_features) if place_B2HW is None else place_B2HW.to(label_features.dtype)
         last = torch.cat([warped_B3HW, valid_B1HW], 1).to(label_features.dtype)
+        if self.config.recall:
+            last = torch.zeros_like(last)
         everything = [label_features, place_B2HW, last]
         if self.config.noise:
             everything.append(_tile(self.get_buffer("noise_tile"), label_features) * (1 - last[:, 3:]))
@@ -120,7 +125,8 @@ class LiveGenerator(nn.Module):
         # one after another, because slices of interleaved channels take ten times as long on a CPU.
         last_B4HW = last_B4HW.to(warped_B3HW.dtype).contiguous()
         raw_B3HW = torch.tanh(last_B4HW[:, :3])
-        weight_B1HW = torch.sigmoid(last_B4HW[:, 3:]) * valid_B1HW
+        recall = self.config.recall
+        weight_B1HW = valid_B1HW * recall if recall else torch.sigmoid(last_B4HW[:, 3:]) * valid_B1HW
         return LivePicture(torch.lerp(raw_B3HW, warped_B3HW, weight_B1HW), raw_B3HW, weight_B1HW)
 
 
