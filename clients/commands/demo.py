@@ -16,7 +16,7 @@ DESCRIPTION = (
 )
 SESSION: Final = "demo"
 DEFAULT_VIDEO: Final = Path("demo.mp4")
-HEADLESS_S: Final = 20.0
+HEADLESS_S: Final = 12.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
