@@ -13,8 +13,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from renderer.models.live import LiveConfig, LiveGenerator, load_live, save_live
+from renderer.train.card import TrainedCard
+from renderer.train.preset import find_train_preset
+from renderer.weights_catalogue import find_weights, read_card, verify
 
-SHIPPED = LiveConfig(noise=True)
+PRESET = find_train_preset("street-photo")
+SHIPPED = PRESET.generator
 SMALL = LiveConfig(label_channels=2, channels_4=4, channels_8=4, channels_16=4, head_channels=4, fine_channels=4)
 HEIGHT_PX, WIDTH_PX = 32, 48
 
@@ -131,6 +135,42 @@ def test_noise_is_used_only_where_there_is_no_past() -> None:
     assert not torch.equal(draw_with(noise, 0 * valid_B1HW), draw_with(-noise, 0 * valid_B1HW))
 
 
+def with_recall(config: LiveConfig, recall: float) -> LiveConfig:
+    return msgspec.structs.replace(config, recall=recall, noise=True)
+
+
+def test_with_recall_the_past_counts_in_the_blend_alone() -> None:
+    generator = make_generator(with_recall(SMALL, 0.7))
+    labels_BHW, warped_B3HW, valid_B1HW = make_inputs()
+    picture = generator.draw(labels_BHW, warped_B3HW, valid_B1HW)
+    first = generator.draw(labels_BHW, torch.zeros_like(warped_B3HW), torch.zeros_like(valid_B1HW))
+    assert torch.equal(picture.raw_B3HW, first.raw_B3HW)
+    assert torch.equal(first.rgb_B3HW, first.raw_B3HW)
+    assert torch.equal(picture.warp_weight_B1HW, 0.7 * valid_B1HW)
+    blended = torch.lerp(first.raw_B3HW, warped_B3HW, 0.7 * valid_B1HW)
+    assert torch.equal(picture.rgb_B3HW, blended)
+
+
+def test_with_recall_a_parked_picture_stays_to_the_bit() -> None:
+    generator = make_generator(with_recall(SMALL, 0.7))
+    labels_BHW, warped_B3HW, valid_B1HW = make_inputs()
+    first_B3HW = rgb_B3HW = generator(labels_BHW, torch.zeros_like(warped_B3HW), torch.zeros_like(valid_B1HW))
+    for _ in range(10):
+        rgb_B3HW = generator(labels_BHW, rgb_B3HW, torch.ones_like(valid_B1HW))
+    assert torch.equal(rgb_B3HW, first_B3HW)
+
+
+def test_with_recall_an_error_of_the_past_fades() -> None:
+    generator = make_generator(with_recall(SMALL, 0.7))
+    labels_BHW, warped_B3HW, valid_B1HW = make_inputs()
+    everywhere_B1HW = torch.ones_like(valid_B1HW)
+    raw_B3HW = generator(labels_BHW, torch.zeros_like(warped_B3HW), torch.zeros_like(valid_B1HW))
+    rgb_B3HW = torch.ones_like(warped_B3HW)
+    for _ in range(20):
+        rgb_B3HW = generator(labels_BHW, rgb_B3HW, everywhere_B1HW)
+    assert (rgb_B3HW - raw_B3HW).abs().max() <= 2.01 * 0.7**20
+
+
 def test_same_inputs_give_the_same_picture_to_the_bit() -> None:
     inputs = make_inputs()
     generator = make_generator(with_noise(SMALL, True))
@@ -206,3 +246,17 @@ def test_foreign_weights_are_refused_with_the_reason(tmp_path: Path) -> None:
         load_live(path)
     rewrite(path, tensors, config)
     assert load_live(path).config == SMALL
+
+
+def test_shipped_weights_are_those_of_their_card_and_preset() -> None:
+    path = find_weights("street-photo.safetensors")
+    assert path.stat().st_size <= 16e6
+    assert load_live(path).config == SHIPPED
+    verify(path, read_card(path))
+    card = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=TrainedCard)
+    assert card.licence == PRESET.provenance.licence == "CC BY-NC 4.0"
+    assert card.citation == PRESET.provenance.citation
+    assert card.metrics is not None
+    people = path.with_suffix(".md").read_text()
+    assert card.licence in people
+    assert card.command in people
