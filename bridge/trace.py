@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -87,12 +88,8 @@ class Trace:
         self._end_s = 0.0
         self._lines: TextIO | None = None
         if path is not None:
-            try:
+            with _output_error(path):
                 self._lines = path.open("w", encoding="utf-8")
-            except OSError as error:
-                raise OutputError(
-                    f"the trace {path} cannot be written ({error.strerror})", "Name another file"
-                ) from None
 
     def begin(self) -> None:
         """Start the clock of the rates; only the first call counts."""
@@ -109,10 +106,11 @@ class Trace:
             recent.popleft()
 
     def frame(self, age_ms: float, line: Mapping[str, Any]) -> None:
-        """Note that a frame has been through all of it, and write its line."""
+        """Note that a frame has been through all of it, and write its line; raises OutputError if the disk is full."""
         self._ages.add("age", age_ms)
         if self._lines is not None:
-            self._lines.write(json.dumps({**line, "age_ms": round(age_ms, 3)}) + "\n")
+            with _output_error(Path(self._lines.name)):
+                self._lines.write(json.dumps({**line, "age_ms": round(age_ms, 3)}) + "\n")
 
     def recent_rates_hz(self) -> dict[str, float]:
         """Return the rates of the last two seconds, for a display."""
@@ -137,10 +135,22 @@ class Trace:
         )
 
     def close(self) -> None:
-        """Close the file of lines."""
-        if self._lines is not None:
-            self._lines.close()
-            self._lines = None
+        """Close the file of lines; raises OutputError when the disk is full."""
+        lines, self._lines = self._lines, None
+        if lines is not None:
+            with _output_error(Path(lines.name)):
+                lines.close()
+
+
+@contextlib.contextmanager
+def _output_error(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"the trace {path} cannot be written ({error.strerror})", "Name another file, or make room"
+        ) from None
 
 
 def server_stages(rendered: RenderedFrame, own_ms: Mapping[str, float]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """The command line: `vidrive COMMAND ...`, one module for each command, only the chosen one is imported.
 
 A command is a module of `clients.commands` with `DESCRIPTION: str`, `add_arguments(parser)` and `run(args) -> int`.
-Exit codes: 0 done · 2 an error with a sentence that says what to do · 130 Ctrl-C · 143 SIGTERM. What a command prints
-for people and programs goes to stdout; progress, logs and errors go to stderr.
+Exit codes: 0 done · 2 an error with a sentence that says what to do · 129 SIGHUP · 130 Ctrl-C · 143 SIGTERM. What a
+command prints for people and programs goes to stdout; progress, logs and errors go to stderr.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ COMMANDS: Final[dict[str, str]] = {
     "drive": "drive in a running CARLA or town, through a running inference server",
     "town": "the embedded street simulator, for anything that speaks CARLA 0.9.16",
     "serve": "the inference server",
-    "render": "synthesize pictures from a folder of label maps or a recording",
+    "render": "synthesize pictures from a folder of label maps",
     "doctor": "check this machine: one sentence and one remedy for each thing",
     "bench": "measure what the bridge itself costs on this machine",
 }
 EXIT_DONE: Final = 0
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
-EXIT_TERMINATED: Final = 143
 
 
 class Command(Protocol):
@@ -92,7 +91,7 @@ def _run(name: str, words: Sequence[str]) -> int:
     command.add_arguments(parser)
     args = parser.parse_args(words)
     _log_to_stderr()
-    signal.signal(signal.SIGTERM, _leave)
+    _leave_in_good_order()
     _follow_parent()
     try:
         return command.run(args)
@@ -107,9 +106,15 @@ def _run(name: str, words: Sequence[str]) -> int:
         return EXIT_ERROR
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM leaves through every `finally`, as Ctrl-C does."""
-    raise SystemExit(EXIT_TERMINATED)
+def _leave_in_good_order() -> None:
+    """Let SIGTERM, and a terminal that is closed, leave through every `finally`, as Ctrl-C does."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, leave)
 
 
 def _log_to_stderr() -> None:

@@ -147,17 +147,17 @@ class DriveThread:
 
     def _run(self) -> None:
         try:
-            # Opened first, so that a file that cannot be written is known before anything has begun.
-            recorder = self._open_recorder()
-            with contextlib.nullcontext() if recorder is None else recorder:
-                try:
-                    self._connect(recorder)
-                finally:
-                    self.recorded_s = 0.0 if recorder is None else recorder.duration_s
+            with contextlib.closing(self.trace):
+                # Opened first, so that a file that cannot be written is known before anything has begun.
+                recorder = self._open_recorder()
+                with contextlib.nullcontext() if recorder is None else recorder:
+                    try:
+                        self._connect(recorder)
+                    finally:
+                        self.recorded_s = 0.0 if recorder is None else recorder.duration_s
         except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
             self._error = error
         finally:
-            self.trace.close()
             self._ended.set()
 
     def _connect(self, recorder: Recorder | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -44,25 +45,26 @@ class Recorder:
     """
 
     def __init__(self, path: Path, rate_hz: float, width_px: int, height_px: int) -> None:
-        """Open `path` for pictures of this size; odd sizes are recorded one pixel larger, as 4:2:0 needs.
+        """Prepare `path` for pictures of this size; odd sizes are recorded one pixel larger, as 4:2:0 needs.
 
-        Raises OutputError where no file can be written.
+        A file that is there already is replaced when the first picture comes, not before. Raises OutputError where no
+        file can be written.
         """
         self.path = path
         self.num_frames = 0
         self.rate_hz = rate_hz
         self._size_px = (width_px, height_px)
         self._even_px = (width_px + width_px % 2, height_px + height_px % 2)
+        self._is_new = not path.exists()
         try:
-            path.open("wb").close()
-            self._encoder = _open_encoder(path, Fraction(rate_hz).limit_denominator(1001), *self._even_px)
+            path.open("ab").close()
         except OSError as error:
             raise OutputError(f"{path} cannot be written ({_reason(error)})", "Name another file") from None
+        self._make_encoder = _find_encoder()
         self._failure: OSError | None = None
         self._closed = False
         self._pictures: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(QUEUE_LENGTH)
-        self._thread = threading.Thread(target=self._encode, name="recorder", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Recorder:
         return self
@@ -91,6 +93,8 @@ class Recorder:
         ):
             raise ValueError(f"a picture of {picture.dtype} {picture.shape} for a video of {height}x{width}")
         self._raise_failure()
+        if self._thread is None:
+            self._thread = self._begin()
         if self._even_px != self._size_px:
             even_width, even_height = self._even_px
             border = cv2.copyMakeBorder(picture, 0, even_height - height, 0, even_width - width, cv2.BORDER_REPLICATE)
@@ -104,11 +108,24 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
+        if self._thread is None:
+            if self._is_new:
+                self.path.unlink(missing_ok=True)  # a drive that never began leaves no file that does not play
+            return
         self._pictures.put(None)
         self._thread.join()
-        if not self.num_frames:
-            self.path.unlink(missing_ok=True)  # a drive that never began leaves no file that does not play
         self._raise_failure()
+
+    def _begin(self) -> threading.Thread:
+        """Open the file and start the thread that writes it."""
+        rate = Fraction(self.rate_hz).limit_denominator(1001)
+        try:
+            encoder = self._make_encoder(self.path, rate, *self._even_px)
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written ({_reason(error)})", "Name another file") from None
+        thread = threading.Thread(target=self._encode, args=(encoder,), name="recorder", daemon=True)
+        thread.start()
+        return thread
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -117,16 +134,16 @@ class Recorder:
                 "Make room on the disk; what was recorded until now plays",
             )
 
-    def _encode(self) -> None:
+    def _encode(self, encoder: Encoder) -> None:
         """The thread: after a failure it goes on emptying the queue, so that nobody waits for it."""
         while (picture := self._pictures.get()) is not None:
             if self._failure is None:
                 try:
-                    self._encoder.write(picture)
+                    encoder.write(picture)
                 except OSError as error:
                     self._failure = error
         try:
-            self._encoder.close()
+            encoder.close()
         except OSError as error:
             self._failure = self._failure or error
 
@@ -149,12 +166,12 @@ class OpenCvEncoder:
         self._writer.release()
 
 
-def _open_encoder(path: Path, rate: Fraction, width_px: int, height_px: int) -> Encoder:
+def _find_encoder() -> Callable[[Path, Fraction, int, int], Encoder]:
     try:
         from clients.h264 import H264Encoder
     except ImportError:
-        return OpenCvEncoder(path, rate, width_px, height_px)
-    return H264Encoder(path, rate, width_px, height_px)
+        return OpenCvEncoder
+    return H264Encoder
 
 
 def _reason(error: OSError) -> str:

@@ -127,6 +127,8 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise SimulatorError(f"{port} is not a port", "Choose one from 1 to 65535, or 0 for any free one")
     try:
         return socket.create_server((host, port), backlog=64)
     except OSError as error:
@@ -142,8 +144,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _listen_near(host: str, port: int) -> socket.socket:
     """Listen on a port, or on any free one if it is taken: clients learn the port from their tokens."""
     try:
-        return socket.create_server((host, port), backlog=64)
-    except (OSError, OverflowError):
+        return _listen(host, port)
+    except SimulatorError:
         return _listen(host, 0)
 
 

@@ -241,6 +241,12 @@ def test_port_in_use_is_one_sentence(town) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_what_is_no_port_is_one_sentence(painter, port: int) -> None:
+    with pytest.raises(SimulatorError, match=f"{port} is not a port"):
+        TownServer(port=port, painter=painter)
+
+
 def test_server_stops_and_its_port_is_free_again(painter, connect) -> None:
     server = TownServer(port=0, painter=painter)
     server.start()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,6 +289,18 @@ def test_the_trace_has_a_line_for_every_frame(tmp_path) -> None:
 def test_a_trace_that_cannot_be_written_says_so(tmp_path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         Trace(tmp_path / "missing" / "trace.jsonl")
+
+
+@pytest.mark.parametrize("num_lines", [1, 1000])
+def test_a_full_disk_is_a_sentence_when_the_trace_is_written_or_closed(num_lines: int) -> None:
+    trace = Trace(Path("/dev/full"))
+    with pytest.raises(OutputError, match=r"the trace /dev/full cannot be written \(No space left on device\)"):
+        for _ in range(num_lines):
+            trace.frame(1.0, {"notice": "x" * 100})
+        trace.close()
+    with contextlib.suppress(OutputError):
+        trace.close()
+    trace.close()
 
 
 def test_pairs_stay_in_order_when_the_renderer_dies_while_the_next_frame_waits() -> None:

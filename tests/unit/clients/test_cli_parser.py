@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -77,3 +79,41 @@ def test_ways_out(
     monkeypatch.setattr(town, "run", run)
     assert cli.main(["town"]) == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_closes_and_sigterm_leave_through_every_finally(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    from clients.commands import town
+
+    left: list[str] = []
+
+    def run(args: object) -> int:
+        try:
+            os.kill(os.getpid(), number)
+            pytest.fail("it went on")
+        finally:
+            left.append("in good order")
+
+    monkeypatch.setattr(town, "run", run)
+    before = {caught: signal.signal(caught, signal.SIG_DFL) for caught in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert cli.main(["town"]) == 128 + number
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
+    assert left == ["in good order"]
+
+
+def test_nohup_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clients.commands import town
+
+    monkeypatch.setattr(town, "run", lambda args: 0)
+    before = {caught: signal.signal(caught, signal.SIG_IGN) for caught in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert cli.main(["town"]) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

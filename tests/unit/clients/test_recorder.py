@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.error
 import cv2
 import numpy as np
 import pytest
@@ -88,6 +89,16 @@ def test_a_recording_without_pictures_leaves_no_file(tmp_path: Path) -> None:
     video.close()
     assert video.num_frames == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_without_pictures_leaves_the_old_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    path.write_bytes(b"the drive of yesterday")
+    Recorder(path, 20.0, 64, 48).close()
+    assert path.read_bytes() == b"the drive of yesterday"
+    with Recorder(path, 20.0, 64, 48) as video:
+        video.write(picture(64, 48))
+    assert len(read(path)) == 1
 
 
 def test_a_folder_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
