@@ -5,7 +5,8 @@ Labels stay 8-bit class ids until they are on the device; one-hots and embedding
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,22 +97,21 @@ def model_input(
 
 def engine_motion(motion: Motion) -> EngineMotion:
     """Return the poses of a request as matrices; raises RenderRefused for poses that cannot be inverted."""
-    result = EngineMotion(
-        focal_px=motion.focal_px,
-        world_from_camera=_matrix(motion.world_from_camera),
-        bodies={body.instance_id: _matrix(body.world_from_body) for body in motion.bodies},
-    )
-    if not (np.isfinite(motion.focal_px) and motion.focal_px > 0):
+    if not (math.isfinite(motion.focal_px) and motion.focal_px > 0):
         raise RenderRefused("bad-motion", f"a focal length of {motion.focal_px} px", "Send the camera's own")
-    return result
+    camera, *bodies = _matrices([motion.world_from_camera, *(body.world_from_body for body in motion.bodies)])
+    ids = [body.instance_id for body in motion.bodies]
+    return EngineMotion(motion.focal_px, camera, dict(zip(ids, bodies, strict=True)))
 
 
-def _matrix(rows: tuple[float, ...]) -> NDArray[np.float64]:
-    matrix = np.eye(4)
-    matrix[:3] = np.reshape(rows, (3, 4))
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+def _matrices(rows: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
+    """Return (N,4,4) of N poses of 3x4 numbers each."""
+    matrices = np.zeros((len(rows), 4, 4))
+    matrices[:, :3] = np.reshape(np.array(rows), (-1, 3, 4))
+    matrices[:, 3, 3] = 1.0
+    if not np.isfinite(matrices).all() or (np.abs(np.linalg.det(matrices[:, :3, :3])) < 1e-6).any():
         raise RenderRefused("bad-motion", "a pose that is not a rigid motion", "Send 3x4 rows of world_from_camera")
-    return matrix
+    return matrices
 
 
 def _tensor(array: NDArray, dtype: type[np.generic], device: torch.device) -> Tensor:
