@@ -23,6 +23,7 @@ from renderer.layers import ClassTable, LabelResidual, initialise_subpixel, upsa
 SIZE_MULTIPLE_PX = 16
 _CONFIG_KEY = "config"
 _NOISE_TILE_PX = 128
+_HEAD_REACH_PX = 4  # how far the last two convolutions look, rounded up to whole pixels of half the size
 
 
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +42,8 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     recall: float = 0.0
     """The weight of the warped picture where it is valid, the same everywhere; the raw picture is then drawn from the
     labels alone. 0: the generator sees its past, and weighs it pixel by pixel as it has learnt."""
+    margin_px: int = 0
+    """Columns drawn beyond the left edge and cut off again, where training left a stripe; a multiple of 16."""
 
 
 class LivePicture(NamedTuple):
@@ -93,11 +96,13 @@ class LiveGenerator(nn.Module):
         height_px, width_px = labels_BHW.shape[1:]
         if height_px % SIZE_MULTIPLE_PX or width_px % SIZE_MULTIPLE_PX:
             raise ValueError(f"a frame of {width_px}x{height_px} is no multiple of {SIZE_MULTIPLE_PX} px")
-        labels_BHW = labels_BHW.int()
+        margin_px = self.config.margin_px
+        labels_BHW = _widen(labels_BHW.int()[:, None], margin_px)[:, 0]
         labels_4, labels_8, labels_16 = (labels_BHW[:, k // 2 :: k, k // 2 :: k] for k in (4, 8, 16))
         label_features = self.label_table(labels_BHW)
-        place_B2HW = _place(label_features) if place_B2HW is None else place_B2HW.to(label_features.dtype)
-        last = torch.cat([warped_B3HW, valid_B1HW], 1).to(label_features.dtype)
+        place_B2HW = _place(label_features[..., margin_px:]) if place_B2HW is None else place_B2HW
+        place_B2HW = _widen(place_B2HW.to(label_features.dtype), margin_px)
+        last = F.pad(torch.cat([warped_B3HW, valid_B1HW], 1), (margin_px, 0)).to(label_features.dtype)
         if self.config.recall:
             last = torch.zeros_like(last)
         everything = [label_features, place_B2HW, last]
@@ -120,10 +125,12 @@ class LiveGenerator(nn.Module):
         """
         x_2 = upsample(F.relu(self.head_4(F.relu(x_4))))
         x_2 = F.relu(self.head_2(torch.cat([x_2, label_features[:, :, 1::2, 1::2]], 1)))
+        margin_px = min(self.config.margin_px, _HEAD_REACH_PX)
+        x_2 = x_2[..., (self.config.margin_px - margin_px) // 2 :]
         last_B4HW = self.last(F.relu(F.pixel_shuffle(self.head_1(x_2), 2)))
         # Blended in the precision of the warped picture: rounding to half types here would drift frame by frame. Planes
         # one after another, because slices of interleaved channels take ten times as long on a CPU.
-        last_B4HW = last_B4HW.to(warped_B3HW.dtype).contiguous()
+        last_B4HW = last_B4HW[..., margin_px:].to(warped_B3HW.dtype).contiguous()
         raw_B3HW = torch.tanh(last_B4HW[:, :3])
         recall = self.config.recall
         weight_B1HW = valid_B1HW * recall if recall else torch.sigmoid(last_B4HW[:, 3:]) * valid_B1HW
@@ -137,6 +144,13 @@ def _place(features_BCHW: Tensor) -> Tensor:
     columns = torch.linspace(-1, 1, width_px, device=features_BCHW.device, dtype=features_BCHW.dtype)
     place_2HW = torch.stack([rows[:, None].expand(-1, width_px), columns[None].expand(height_px, -1)])
     return place_2HW.expand(batch, -1, -1, -1)
+
+
+def _widen(features_BCHW: Tensor, margin_px: int) -> Tensor:
+    """Return the features with their leftmost column repeated to the left."""
+    if not margin_px:
+        return features_BCHW
+    return torch.cat([features_BCHW[..., :1].expand(-1, -1, -1, margin_px), features_BCHW], dim=3)
 
 
 def _tile(noise_11HW: Tensor, features_BCHW: Tensor) -> Tensor:

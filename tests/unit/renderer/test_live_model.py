@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from renderer.models.live import LiveConfig, LiveGenerator, load_live, save_live
@@ -246,6 +247,28 @@ def test_foreign_weights_are_refused_with_the_reason(tmp_path: Path) -> None:
         load_live(path)
     rewrite(path, tensors, config)
     assert load_live(path).config == SMALL
+
+
+def test_a_margin_draws_what_a_wider_frame_has_right_of_its_first_columns() -> None:
+    margin_px = 16
+    plain = make_generator(with_noise(SMALL, True))
+    config = msgspec.structs.replace(plain.config, margin_px=margin_px)
+    margined = LiveGenerator(config).eval()
+    margined.load_state_dict(plain.state_dict())
+    labels_BHW, warped_B3HW, valid_B1HW = make_inputs(1, HEIGHT_PX, WIDTH_PX)
+    place_B2HW = torch.zeros(1, 2, HEIGHT_PX, WIDTH_PX)
+    wider_BHW = torch.cat([labels_BHW[..., :1].expand(-1, -1, margin_px), labels_BHW], 2)
+    with torch.no_grad():
+        drawn = margined.draw(labels_BHW, warped_B3HW, valid_B1HW, place_B2HW=place_B2HW)
+        wider = plain.draw(
+            wider_BHW,
+            functional.pad(warped_B3HW, (margin_px, 0)),
+            functional.pad(valid_B1HW, (margin_px, 0)),
+            place_B2HW=functional.pad(place_B2HW, (margin_px, 0)),
+        )
+    assert drawn.rgb_B3HW.shape == warped_B3HW.shape
+    assert torch.allclose(drawn.rgb_B3HW, wider.rgb_B3HW[..., margin_px:], atol=1e-5)
+    assert not torch.allclose(drawn.rgb_B3HW, plain(labels_BHW, warped_B3HW, valid_B1HW), atol=1e-5)
 
 
 def test_shipped_weights_are_those_of_their_card_and_preset() -> None:
