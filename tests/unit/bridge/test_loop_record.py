@@ -36,16 +36,18 @@ def test_no_frame_is_lost_and_every_pair_is_exact_under_random_delays() -> None:
 
 
 def test_simulator_and_renderer_work_at_the_same_time() -> None:
-    """Tick N+1 does not end before frame N is with the renderer: a loop that takes turns would never get past it."""
-    street, renderer, pairs = FakeStreet(), FakeRenderer(latency_s=0.002), Pairs()
+    """Frame N is not answered before tick N+1 has begun: a loop that takes turns would never get past it."""
+    street, pairs = FakeStreet(), Pairs()
+    begun = {frame_id: threading.Event() for frame_id in range(100, 110)}
+    street.before_tick = lambda frame_id: begun[frame_id].set()
 
-    def wait_for_the_renderer(frame_id: int) -> None:
-        if frame_id > 100:
-            assert renderer.has_work.wait(5.0), f"nothing was rendered during the tick of frame {frame_id}"
+    class Patient(FakeRenderer):
+        def poll(self, timeout_s: float = 0.0) -> list[RenderedFrame | Refusal]:
+            if self.in_flight is not None and self.in_flight < 109:
+                assert begun[self.in_flight + 1].wait(5.0), f"tick {self.in_flight + 1} waits for the renderer"
+            return super().poll(timeout_s)
 
-    street.before_tick = wait_for_the_renderer
-    renderer.latency_s = 0.02
-    with FrameLoop(street, renderer, display=pairs) as loop:
+    with FrameLoop(street, Patient(latency_s=0.002), display=pairs) as loop:
         loop.run(10)
     assert pairs.rendered_ids == list(range(100, 110))
     assert street.threads == {"capture"}
