@@ -58,7 +58,8 @@ def plane_header(name: PlaneName, array: NDArray, codec: Codec = "raw") -> Plane
 def encode(message: Message, arrays: Sequence[NDArray] = ()) -> list[Buffer]:
     """Return the byte frames of a message; `arrays` are the planes that its headers describe, in that order.
 
-    Raw planes are not copied: they must not change until the message was sent.
+    Raw planes are not copied: they must not change until the message was sent. Raises MessageTooLarge for a plane that
+    the peer would not take.
     """
     headers = message.planes if isinstance(message, Render | Rendered) else ()
     if len(headers) != len(arrays):
@@ -117,13 +118,16 @@ def _plane_bytes(header: PlaneHeader) -> int:
         raise WireError(f"plane {header.name} has shape {header.shape}", "Send (height, width) or (height, width, n)")
     num_bytes = math.prod(header.shape) * _TYPES[header.type].itemsize
     if num_bytes > MAX_PLANE_BYTES:
-        raise MessageTooLarge(f"plane {header.name} of {num_bytes} bytes", f"The limit is {MAX_PLANE_BYTES}")
+        raise MessageTooLarge(
+            f"plane {header.name} of {num_bytes} bytes", f"The limit is {MAX_PLANE_BYTES}: choose a smaller size"
+        )
     return num_bytes
 
 
 def _encode_plane(header: PlaneHeader, array: NDArray) -> Buffer:
     if array.shape != header.shape or array.dtype.newbyteorder("<") != _TYPES[header.type]:
         raise ValueError(f"plane {header.name} is {array.dtype} {array.shape}, its header says {header}")
+    _plane_bytes(header)  # the peer would hang up without a word
     contiguous = np.ascontiguousarray(array, dtype=_TYPES[header.type])
     if header.codec == "raw":
         return contiguous.data.cast("B")

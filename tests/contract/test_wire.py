@@ -164,7 +164,18 @@ rows = st.lists(numbers, min_size=12, max_size=12).map(tuple)
 sides = st.integers(1, 16384)
 messages = st.one_of(
     st.builds(Hello, client=texts, model=texts, picture_codec=st.sampled_from(["raw", "jpeg"])),
-    st.builds(Welcome, server=texts, card=st.builds(ModelCard, name=texts, licence=texts, planes=st.just(("labels",)))),
+    st.builds(
+        Welcome,
+        server=texts,
+        card=st.builds(
+            ModelCard,
+            name=texts,
+            licence=texts,
+            planes=st.just(("labels",)),
+            size_multiple_px=whole,
+            past_frames=whole,
+        ),
+    ),
     st.builds(
         Render,
         sequence=whole,
@@ -270,6 +281,15 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
     with pytest.raises(kind, match=sentence) as caught:
         wire.decode(frames)
     assert caught.value.hint
+
+
+def test_what_the_peer_would_hang_up_on_is_not_sent() -> None:
+    depth_m = np.broadcast_to(np.float32(1.0), (4097, 4096))  # of no memory, but more than 64 MiB on the wire
+    header = wire.plane_header("depth_m", depth_m)
+    message = Render(sequence=1, frame_id=1, width_px=4096, height_px=4097, planes=(header,))
+    with pytest.raises(MessageTooLarge, match="plane depth_m of 67125248 bytes") as caught:
+        wire.encode(message, [depth_m])
+    assert "smaller size" in caught.value.hint
 
 
 def test_an_lz4_bomb_is_bounded() -> None:
