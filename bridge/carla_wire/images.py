@@ -16,7 +16,6 @@ FAR_M = 1000.0
 """The depth that the largest code stands for; the sky's."""
 
 _IMAGE_HEADER = struct.Struct("<IIf")
-IMAGE_HEADER_BYTES = _IMAGE_HEADER.size
 _MAX_CODE = (1 << 24) - 1
 _OPAQUE = 0xFF000000
 

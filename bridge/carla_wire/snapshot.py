@@ -9,7 +9,6 @@ from typing import NamedTuple
 from bridge.carla_wire.streams import SENSOR_HEADER_BYTES, SensorHeader, SensorType
 
 ACTOR_STATE_BYTES = 119
-TAIL_BYTES = 54
 ACTIVE = 1
 """The actor state of everything that lives; 2 dormant and 3 dying do not occur in the town."""
 MAP_CHANGED = 1

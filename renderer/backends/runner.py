@@ -18,6 +18,7 @@ from renderer.backends import host
 log: Final = logging.getLogger("renderer")
 TRIAL_SIZE_HW: Final = (256, 512)
 NUM_TRIALS: Final = 5
+MAX_GRAPHS: Final = 4  # picture sizes; each graph keeps the memory of all its layers
 
 
 class Runner(Protocol):
@@ -80,7 +81,10 @@ class EagerRunner:
 
 
 class CudaRunner:
-    """float16 on CUDA; the layers of each picture size are recorded once as a CUDA graph and then replayed."""
+    """float16 on CUDA; the layers of each picture size are recorded as a CUDA graph and then replayed.
+
+    Graphs of the last few sizes are kept, so that clients who try many do not fill the device.
+    """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         """Copy the network to the device in half precision."""
@@ -92,6 +96,8 @@ class CudaRunner:
         """Return the picture, in memory of its own."""
         size_hw = (labels_BHW.shape[1], labels_BHW.shape[2])
         if size_hw not in self._graphs:
+            while len(self._graphs) >= MAX_GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
             self._graphs[size_hw] = self._record(labels_BHW, warped_B3HW, valid_B1HW)
         graph = self._graphs[size_hw]
         if graph is None:

@@ -14,7 +14,6 @@ from bridge.town.walkers import Walker
 
 SERVED_VERSION = "0.9.16"
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
-RAY_STEP_M = 0.25
 LONGEST_RAY_M = 500.0
 ROAD_TAG, GROUND_TAG = 1, 25
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from bridge.protocol.errors import UsageError, WeightsError
 from renderer import weights_catalogue
 from renderer.backends import host
-from renderer.backends.runner import EagerRunner, describe, make_runner, open_device
+from renderer.backends.runner import MAX_GRAPHS, CudaRunner, EagerRunner, describe, make_runner, open_device
 from renderer.inputs import ModelInput
 from renderer.models import registry
 from renderer.models.live import LiveGenerator
@@ -165,6 +165,18 @@ def test_a_core_is_left_to_the_simulator(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_settings_come_before_torch() -> None:
     with pytest.raises(RuntimeError, match="torch is imported already"):
         host.prepare_process()
+
+
+def test_clients_who_try_many_sizes_do_not_fill_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CudaRunner, "_record", lambda self, *inputs: None)  # without CUDA: layer by layer
+    run = CudaRunner(LiveGenerator(), torch.device("cpu"))
+    run._eager = EagerRunner(LiveGenerator(), torch.device("cpu"), torch.float32)
+    for height_px in range(16, 16 * (MAX_GRAPHS + 3), 16):
+        shape = (height_px, 16)
+        rgb = run(torch.zeros(1, *shape, dtype=torch.uint8), torch.zeros(1, 3, *shape), torch.zeros(1, 1, *shape))
+        assert rgb.shape == (1, 3, *shape)
+        assert shape in run._graphs
+        assert len(run._graphs) <= MAX_GRAPHS
 
 
 def test_half_precision_is_close(tiny_model: ReprojectingModel) -> None:
