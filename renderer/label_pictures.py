@@ -73,9 +73,9 @@ def read_ids(path: Path) -> NDArray[np.unsignedinteger]:
             data = _as_grey(data)
         else:
             list(_chunks(data))  # OpenCV would return what it can of a truncated file
-    except (ValueError, struct.error):
+        ids = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (ValueError, struct.error, cv2.error):  # OpenCV's: a header that claims more pixels than it takes
         raise LabelError(f"{path} is a damaged PNG", _READ_AGAIN) from None
-    ids = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if ids is None or ids.shape != header.size_hw:
         raise LabelError(f"{path} is a damaged PNG", _READ_AGAIN)
     return np.asarray(ids, np.uint16 if ids.dtype == np.uint16 else np.uint8)

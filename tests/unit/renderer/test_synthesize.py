@@ -98,13 +98,16 @@ def test_what_is_no_png(tmp_path: Path) -> None:
         find_sequences(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "claims to be huge"])
 def test_damaged_png(tmp_path: Path, damage: str) -> None:
     rng = np.random.default_rng(0)
     path = write(tmp_path / "a.png", rng.integers(0, 12, (32, 48), np.uint8))
     data = bytearray(path.read_bytes())
     if damage == "truncated":
         data = data[: len(data) // 2]
+    elif damage == "claims to be huge":
+        data[16:24] = struct.pack(">II", 60_000, 60_000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     else:
         data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
