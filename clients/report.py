@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any, Final
 
 from bridge.protocol.errors import VidriveError
@@ -33,10 +38,31 @@ def conduct(plan: DrivePlan, *, as_json: bool) -> int:
         reason = f"{type(error).__name__}: {error}"
         raise
     finally:
-        drive.stop()
-        drive.wait()
+        with _undisturbed():
+            drive.stop()
+            drive.wait()
         _print_report(drive, reason, as_json=as_json)
     return 0
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no second Ctrl-C or signal interrupt the clean-up, which would leave actors in the simulator, and it waiting
+    for ticks. All that the clean-up waits for has a deadline."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        print("cleaning up the simulator, a moment", file=sys.stderr)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, tell) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(drive: DriveThread) -> bool:
