@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import carla
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.capture.world import SyncWorld
 from bridge.protocol.frames import BodyPose
@@ -33,13 +35,11 @@ class BodyWatch:
         actors = {actor.id: actor for actor in snapshot}
         if not actors.keys() <= self._moves.keys():
             self._meet(list(actors.keys() - self._moves.keys()))
+        moving = [actor_id for actor_id in sorted(actors) if self._moves[actor_id]]
+        matrices = _matrices([actors[actor_id].get_transform() for actor_id in moving])
         return tuple(
-            BodyPose(
-                instance_id=actor_id & _INSTANCE_ID_BITS,
-                world_from_body=np.array(actors[actor_id].get_transform().get_matrix(), np.float64),
-            )
-            for actor_id in sorted(actors)
-            if self._moves[actor_id]
+            BodyPose(instance_id=actor_id & _INSTANCE_ID_BITS, world_from_body=matrix)
+            for actor_id, matrix in zip(moving, matrices, strict=True)
         )
 
     def _meet(self, unknown: list[int]) -> None:
@@ -47,3 +47,18 @@ class BodyWatch:
             types = {actor.id: actor.type_id for actor in self._world.world.get_actors(unknown)}
         for actor_id in unknown:
             self._moves[actor_id] = types.get(actor_id, "").startswith(("vehicle.", "walker."))
+
+
+def _matrices(transforms: Sequence[carla.Transform]) -> NDArray[np.float64]:
+    """Return (N,4,4) world_from_body, as `Transform.get_matrix` does one by one: that took longer than decoding."""
+    places = [t.location for t in transforms]
+    turns = [t.rotation for t in transforms]
+    angles = np.radians(np.array([(r.pitch, r.yaw, r.roll) for r in turns], np.float64).reshape(-1, 3))
+    (cp, cy, cr), (sp, sy, sr) = np.cos(angles).T, np.sin(angles).T
+    matrices = np.zeros((len(transforms), 4, 4))
+    matrices[:, 0, :3] = np.stack([cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr], 1)
+    matrices[:, 1, :3] = np.stack([cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr], 1)
+    matrices[:, 2, :3] = np.stack([sp, -cp * sr, cp * cr], 1)
+    matrices[:, :3, 3] = np.array([(p.x, p.y, p.z) for p in places], np.float64).reshape(-1, 3)
+    matrices[:, 3, 3] = 1.0
+    return matrices

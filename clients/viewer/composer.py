@@ -59,8 +59,6 @@ class Composer:
                 text.draw_chip(surface, width, f"{name}, not synthesized", sensor.frame_id, alert=True)
             else:
                 text.draw_chip(surface, width, "synthesized", rendered.frame_id)
-            if hud.recording:
-                text.draw_recording(surface)
         if notice := hud.notice or pair.notice:
             text.draw_notice(surface, notice)
         if self.show_help:

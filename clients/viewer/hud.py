@@ -21,7 +21,6 @@ PANEL_RGBA: Final = (12, 14, 18, 186)
 VALUE_RGB: Final[Color] = (244, 246, 248)
 CAPTION_RGB: Final[Color] = (160, 170, 182)
 NOTICE_RGB: Final[Color] = (255, 196, 84)
-RECORDING_RGB: Final[Color] = (226, 48, 48)
 NOTICE_PANEL_RGBA: Final = (54, 34, 0, 216)
 
 
@@ -38,7 +37,6 @@ class HudState:
     num_resets: int = 0
     model: str = ""
     notice: str = ""
-    recording: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,16 +109,6 @@ class Hud:
         surface.blit(name_text, (left_px + gap, self._pad_px // 2))
         surface.blit(id_text, (left_px + 2 * gap + name_text.get_width(), self._pad_px // 2))
 
-    def draw_recording(self, surface: pygame.Surface) -> None:
-        """Put a red dot and REC into the top right corner."""
-        text = _text(self._value_font, "REC", VALUE_RGB)
-        radius, gap = text.get_height() // 3, self._pad_px * 2
-        width, height = text.get_width() + 2 * radius + 3 * gap, self._value_font.get_height() + self._pad_px
-        left = surface.get_width() - width
-        surface.blit(_panel(width, height, PANEL_RGBA), (left, 0))
-        pygame.draw.circle(surface, RECORDING_RGB, (left + gap + radius, height // 2), radius)
-        surface.blit(text, (left + 2 * gap + 2 * radius, self._pad_px // 2))
-
     def draw_notice(self, surface: pygame.Surface, sentence: str, *, danger: bool = True) -> None:
         """Write a sentence across the middle of the upper half, on as many lines as it needs."""
         width, height = surface.get_size()
@@ -163,8 +151,8 @@ class Hud:
         return lines
 
     def _cell_width(self, cell: Cell) -> int:
-        value = max(self._value_font.size(cell.value)[0], self._value_font.size(cell.widest)[0])
-        return max(value, self._caption_font.size(cell.caption)[0]) + self._pad_px * 4
+        value = max(_width_px(self._value_font, cell.value), _width_px(self._value_font, cell.widest))
+        return max(value, _width_px(self._caption_font, cell.caption)) + self._pad_px * 4
 
     def _draw_cells(self, surface: pygame.Surface, row: Sequence[Cell], left_px: int, top_px: int) -> None:
         caption_top = top_px + self._pad_px // 2
@@ -202,6 +190,11 @@ def _font(height_px: int) -> pygame.font.Font:
 @lru_cache(maxsize=512)
 def _text(font: pygame.font.Font, text: str, color: Color) -> pygame.Surface:
     return font.render(text, True, color)
+
+
+@lru_cache(maxsize=512)
+def _width_px(font: pygame.font.Font, text: str) -> int:
+    return font.size(text)[0]
 
 
 @lru_cache(maxsize=32)

@@ -124,7 +124,6 @@ def test_every_figure_of_the_hud_reaches_the_picture() -> None:
         HudState(num_dropped=3),
         HudState(num_resets=1),
         HudState(model="street-photo"),
-        HudState(recording=True),
         HudState(notice="waiting"),
     ):
         assert (composer.render_rgb(pair(), state) != before).any(), state
