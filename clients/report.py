@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 import threading
@@ -14,12 +13,10 @@ from typing import Any, Final
 
 from bridge.protocol.errors import VidriveError
 from clients.driving import DrivePlan, DriveThread
+from clients.outcome import print_outcome
 
 PROGRESS_S: Final = 5.0
 WAIT_S: Final = 0.1
-JSON_FIELDS: Final = (
-    "ticks", "rendered", "shown", "dropped", "resets", "rates_hz", "frame_age_ms", "stages_ms", "model", "exit",
-)  # fmt: skip
 
 
 def conduct(plan: DrivePlan, *, as_json: bool) -> int:
@@ -98,7 +95,7 @@ def _print_report(drive: DriveThread, reason: str, *, as_json: bool) -> None:
     if fields["ticks"]:
         print("\n".join(_sentences(drive, fields)), file=sys.stderr)
     if as_json:
-        print(json.dumps({name: fields[name] for name in JSON_FIELDS}), flush=True)
+        print_outcome(fields)
 
 
 def _sentences(drive: DriveThread, fields: dict[str, Any]) -> list[str]:

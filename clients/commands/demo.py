@@ -42,9 +42,11 @@ def run(args: argparse.Namespace) -> int:
     with start_servers(args.seed, args.model) as servers:
         # Imported while the two start: it takes about as long as they do.
         from clients.driving import make_plan
+        from clients.outcome import unbegun
         from clients.report import conduct
 
-        address = servers.wait_ready()
-        print(f"both ready after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
-        plan = make_plan(SESSION, args, carla=address, endpoint=servers.endpoint, seed=args.seed)
+        with unbegun(as_json=args.json, model=args.model):
+            address = servers.wait_ready()
+            print(f"both ready after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
+            plan = make_plan(SESSION, args, carla=address, endpoint=servers.endpoint, seed=args.seed)
         return conduct(plan, as_json=args.json)

@@ -41,10 +41,12 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Drive until the time is over, the window is closed or something is lost."""
+    from clients.outcome import unbegun
     from clients.processes import split_endpoint
     from clients.viewer.window import display_missing
 
-    host, port = split_endpoint(args.carla, CARLA_PORT)
+    with unbegun(as_json=args.json):
+        host, port = split_endpoint(args.carla, CARLA_PORT)
     if not args.headless and (missing := display_missing()):
         print(f"{missing}: driving without a window, --record FILE.mp4 writes a video", file=sys.stderr)
         args.headless = True
@@ -52,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     from clients.driving import make_plan
     from clients.report import conduct
 
-    plan = make_plan(SESSION, args, carla=(host, port), endpoint=args.server, server_key=args.server_key)
+    with unbegun(as_json=args.json):
+        plan = make_plan(SESSION, args, carla=(host, port), endpoint=args.server, server_key=args.server_key)
     return conduct(plan, as_json=args.json)
 
 
