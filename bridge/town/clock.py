@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 FREE_RUNNING_HZ = 20.0
 SETTLE_S = 2e-3
 SHORTEST_TICK_S = 1e-3
+MANAGER_SETTLES_S = 0.005
 LATE_S = 0.25
 """A free-running town that is this late gives up the lost time instead of hurrying after it."""
 
@@ -29,6 +30,7 @@ class Clock:
         self._changed = threading.Condition()
         self._cues = 0
         self._answers: collections.deque[Callable[[int], None]] = collections.deque()
+        self._answered_at = 0.0
         self._kicks = 0
         self._kicks_done = 0
         self._jobs: list[tuple[Callable[[], None], threading.Event]] = []
@@ -100,6 +102,7 @@ class Clock:
                 elif self._take_cue():
                     self._simulation.hub.wait_for_announced()
                     self._tick(fixed_s, with_sensors=True)
+                    self._let_managers_settle()
                     self._answer_cues(1, self._simulation.episode.frame)
         finally:
             with self._changed:
@@ -122,6 +125,16 @@ class Clock:
                 return False
             self._cues -= 1
             return True
+
+    def _let_managers_settle(self) -> None:
+        """Do not answer ticks faster than a TrafficManager's thread goes to sleep between two steps.
+
+        An answer starts its next step by a signal that libcarla loses if the thread is just between looking for it and
+        sleeping; then the client hangs for good. Ticks of a town with cameras take longer than this anyway.
+        """
+        if self._simulation.traffic_managers:
+            time.sleep(max(0.0, self._answered_at + MANAGER_SETTLES_S - time.perf_counter()))
+        self._answered_at = time.perf_counter()
 
     def _answer_cues(self, count: int, frame: int) -> None:
         for _ in range(min(count, len(self._answers))):

@@ -35,6 +35,7 @@ from bridge.town.simulation import Simulation
 logger = logging.getLogger(__name__)
 
 PARKED_FOR_S = 0.01
+ANSWERS_IN_FRAME = 4  # that a client may have before it is taken to ask in a loop
 HOLD_SETTLE_S = 0.01
 HOLD_WITH_TRAFFIC_MANAGER_S = 0.25
 HOLD_WITHOUT_TRAFFIC_MANAGER_S = 0.02
@@ -55,6 +56,7 @@ class RpcConnection:
         self._is_holding = False
         self._answered_at = -1.0
         self._answered_frame = -1
+        self._answers_in_frame = 0
         self._traffic_manager_ports: list[int] = []
 
     # ---- reading
@@ -98,11 +100,18 @@ class RpcConnection:
     # ---- putting off the answers to get_episode_settings
 
     def park_settings(self, msgid: int) -> bool:
-        """Put off an answer: while the client loads an episode, or if it had one in this frame, just now."""
+        """Put off an answer: while the client loads an episode, or if it had several in this frame, just now.
+
+        A TrafficManager in synchronous mode asks a few times a frame and must not wait for the next: its thread would
+        get there at the very moment at which the tick's answer starts its next step, and libcarla loses that signal if
+        the thread is between looking and sleeping. One that asks in a loop soon has had its few.
+        """
         now, frame = time.monotonic(), self._server.simulation.episode.frame
         with self._parked_changed:
-            asks_again = frame == self._answered_frame and now - self._answered_at < PARKED_FOR_S
-            if not self._is_holding and not asks_again:
+            if frame != self._answered_frame or now - self._answered_at >= PARKED_FOR_S:
+                self._answers_in_frame = 0
+            if not self._is_holding and self._answers_in_frame < ANSWERS_IN_FRAME:
+                self._answers_in_frame += 1
                 self._answered_at, self._answered_frame = now, frame
                 return False
             self._parked.append((now + PARKED_FOR_S, msgid))
@@ -125,7 +134,7 @@ class RpcConnection:
                 self._parked.popleft()
                 due.append(msgid)
             if due:
-                self._answered_at, self._answered_frame = now, frame
+                self._answered_at, self._answered_frame, self._answers_in_frame = now, frame, ANSWERS_IN_FRAME
         for msgid in due:
             self.send(METHODS["get_episode_settings"].encode_reply(msgid, simulation.episode.settings))
         return wait_s
