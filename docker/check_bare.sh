@@ -43,7 +43,7 @@ else
     { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
 fi
 
-clone=$root/root/vidrive
+clone=$root/srv/vidrive
 mkdir -p "$clone"
 git archive HEAD | tar -x -C "$clone"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
@@ -63,7 +63,7 @@ while IFS= read -r path; do
 done <"$work/mounts"
 mapfile -t variables <"$work/variables"
 exec env -i "${variables[@]}" HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  chroot "$root" /bin/sh -euc 'cd /root/vidrive; '"$1"
+  chroot "$root" /bin/sh -euc 'cd /srv/vidrive; '"$1"
 ENTER
 
 # Kill whatever a step leaves behind with it: --kill-child ends the namespace's first process, and so all others in it.

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.capture.ego import Ego
-from bridge.capture.memory import keep_freed_memory
 from bridge.capture.presets import RigPreset, SessionPreset
 from bridge.capture.rig import Rig
 from bridge.capture.traffic import Traffic
 from bridge.capture.world import DEFAULT_PORT, DEFAULT_TIMEOUT_S, SyncWorld, connect
 from bridge.protocol.frames import EgoControl, SensorFrame
+from bridge.protocol.memory import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 

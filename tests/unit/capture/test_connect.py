@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("carla", reason="there is no carla wheel for this platform")
 
-from bridge.capture.memory import keep_freed_memory
 from bridge.capture.world import connect
 from bridge.protocol.errors import ForeignSimulator, SimulatorUnreachable
+from bridge.protocol.memory import keep_freed_memory
 
 
 @pytest.mark.parametrize("version", ["0.9.13", "0.10.0"])
