@@ -14,7 +14,7 @@ from bridge.carla_wire.snapshot import ActorState, Triple, VehicleTail
 from bridge.town import vehicle as dynamics
 from bridge.town.blueprints import vehicle_class
 from bridge.town.pose import Pose
-from bridge.town.views import Body
+from bridge.town.views import BRAKE, Body
 
 GRAVITY_M_S2 = dynamics.GRAVITY_M_S2
 KERB_CLIMB_M_S = 1.5
@@ -351,5 +351,5 @@ class Vehicle(Actor):
             self.color_rgb,
             steer_deg=math.degrees(float(self.dynamics[dynamics.STEER])),
             wheel_turn_rad=float(self.dynamics[dynamics.ROLLED]),
-            brake_lights=self.control.brake > FULL_LIGHT_BRAKE,
+            lights=self.lights | (BRAKE if self.control.brake > FULL_LIGHT_BRAKE else 0),
         )

@@ -18,7 +18,7 @@ from bridge.town.engine.packing import MeshStore, PackedMesh, pack_part
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.pose import Pose
 from bridge.town.streets import TrafficLightSite
-from bridge.town.views import Body, StreetState
+from bridge.town.views import BRAKE, Body, StreetState
 
 LAMP_GLOW = 45.0
 BRAKE_GLOW = 2.6
@@ -97,7 +97,7 @@ class Stage:
             objects = slice(slot.first_object, slot.first_object + len(slot.shape.parts))
             now[objects], before[objects] = _part_matrices(slot.shape, body)
             look[objects, :3] = (np.array(body.color_rgb, np.float32) / 255.0) ** 2.2
-            look[objects, 3] = BRAKE_GLOW if body.brake_lights else 0.0
+            look[objects, 3] = BRAKE_GLOW if body.lights & BRAKE else 0.0
             actor[objects] = body.actor_id
             heading = -math.radians(body.pose.yaw_deg)
             half_x, half_y = slot.shape.contact_m
