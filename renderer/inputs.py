@@ -29,12 +29,38 @@ class ModelInput:
 
     labels_BHW uint8 ids of the model's label space · depth_B1HW float32 metres · instances_B1HW int32, 0 = nothing
     that moves · motion of camera and bodies. Without depth and motion a model starts from the labels alone.
+
+    For models of edge maps and poses dense_BCHW float32 holds this frame's planes, and the labels are ids of face
+    parts or zeros. first_B3HW float32 [-1, 1] is a given picture of this frame, taken in place of a synthesized one
+    where a sequence begins; reference_B3HW float32 [-1, 1] a real picture of it, whose look a model may encode.
     """
 
     labels_BHW: Tensor
     depth_B1HW: Tensor | None = None
     instances_B1HW: Tensor | None = None
     motion: EngineMotion | None = None
+    dense_BCHW: Tensor | None = None
+    first_B3HW: Tensor | None = None
+    reference_B3HW: Tensor | None = None
+
+
+def one_hot(labels_BHW: Tensor, num_labels: int) -> Tensor:
+    """Return (B,num_labels,H,W) float32, 1 in the channel of each pixel's id; ids are below `num_labels`."""
+    batch, height_px, width_px = labels_BHW.shape
+    planes = torch.zeros(batch, num_labels, height_px, width_px, device=labels_BHW.device)
+    return planes.scatter_(1, labels_BHW[:, None].long(), 1.0)
+
+
+def instance_edges(instances_B1HW: Tensor) -> Tensor:
+    """Return (B,1,H,W) float32: 1 where the left, right, upper or lower neighbour has another instance id."""
+    edges = torch.zeros(instances_B1HW.shape, device=instances_B1HW.device)
+    across = instances_B1HW[..., 1:] != instances_B1HW[..., :-1]
+    down = instances_B1HW[..., 1:, :] != instances_B1HW[..., :-1, :]
+    edges[..., 1:].masked_fill_(across, 1.0)
+    edges[..., :-1].masked_fill_(across, 1.0)
+    edges[..., 1:, :].masked_fill_(down, 1.0)
+    edges[..., :-1, :].masked_fill_(down, 1.0)
+    return edges
 
 
 def check_request(card: ModelCard, request: Render) -> None:

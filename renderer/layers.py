@@ -50,3 +50,67 @@ def initialise_subpixel(convolution: nn.Conv2d, factor: int) -> None:
     with torch.no_grad():
         kernels = convolution.weight[::repeats].repeat_interleave(repeats, dim=0)
         convolution.weight.copy_(kernels[: len(convolution.weight)])
+
+
+class StatNorm(nn.Module):
+    """Normalises each channel by this picture's own mean and biased variance, eps 1e-5, then scales and shifts it.
+
+    What upstream's BatchNorm in training mode and InstanceNorm are for a batch of one; running statistics do not
+    exist. Statistics are computed in float32, whatever the type of the features.
+    """
+
+    def __init__(self, channels: int, affine: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return (B,C,H,W), B = 1, of the features' type; raises ValueError for features of a single pixel."""
+        return F.batch_norm(features_BCHW, None, None, self.weight, self.bias, training=True, eps=1e-5)
+
+
+class ResidualBlock(nn.Module):
+    """x + block(x) with two 3x3 convolutions, reflected borders and norms; no activation after the sum."""
+
+    def __init__(self, channels: int, affine: bool) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            StatNorm(channels, affine),
+            nn.ReLU(),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3),
+            StatNorm(channels, affine),
+        )
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return (B,C,H,W)."""
+        return features_BCHW + self.conv_block(features_BCHW)
+
+
+def stem(channels_in: int, channels: int, affine: bool) -> list[nn.Module]:
+    """Return a 7x7 convolution with reflected borders, norm and ReLU."""
+    return [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, channels, 7), StatNorm(channels, affine), nn.ReLU()]
+
+
+def halving(channels_in: int, channels: int, affine: bool) -> list[nn.Module]:
+    """Return a 3x3 convolution of stride 2, norm and ReLU."""
+    return [nn.Conv2d(channels_in, channels, 3, stride=2, padding=1), StatNorm(channels, affine), nn.ReLU()]
+
+
+def doubling(channels_in: int, channels: int, affine: bool) -> list[nn.Module]:
+    """Return a transposed 3x3 convolution of stride 2, norm and ReLU."""
+    up = nn.ConvTranspose2d(channels_in, channels, 3, stride=2, padding=1, output_padding=1)
+    return [up, StatNorm(channels, affine), nn.ReLU()]
+
+
+def head(channels_in: int, channels: int, activation: nn.Module | None) -> list[nn.Module]:
+    """Return a 7x7 convolution with reflected borders, and an activation if there is one."""
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(channels_in, channels, 7)]
+    return layers if activation is None else [*layers, activation]
+
+
+def pool(planes_BCHW: Tensor) -> Tensor:
+    """Return planes at half the size: means over 3x3 pixels, those beyond the border not counted."""
+    return F.avg_pool2d(planes_BCHW, 3, stride=2, padding=1, count_include_pad=False)

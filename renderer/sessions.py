@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from bridge.protocol.messages import Hello, Render
 from renderer.inputs import ModelInput
 from renderer.models.base import Model, ModelOutput
-from renderer.temporal import TemporalState
 
 MAX_SESSIONS: Final = 16
 IDLE_LIMIT_S: Final = 60.0
@@ -22,7 +21,7 @@ class Session:
 
     hello: Hello
     last_heard_s: float = field(default_factory=time.monotonic)
-    _state: TemporalState | None = None
+    _state: Any = None  # the model's own kind of state
     _sequence: int | None = None
     _frame_id: int = -1
     _size_hw: tuple[int, int] = (0, 0)

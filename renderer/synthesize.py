@@ -23,7 +23,6 @@ from renderer.inputs import MAX_PIXELS, ModelInput
 from renderer.label_pictures import read_ids, read_label_map
 from renderer.label_sequences import LabelSequence
 from renderer.models.base import Model
-from renderer.temporal import TemporalState
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def synthesize(
     """
     for sequence in sequences:
         target_hw = output_size(model.card, size_hw or sequence.size_hw)
-        state: TemporalState | None = None
+        state = None
         for index, path in enumerate(sequence.labels):
             labels = _resize(_read_labels(path, label_space or model.card.label_space, model.card), target_hw)
             instances = None

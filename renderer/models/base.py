@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bridge.protocol.messages import ModelCard
 from renderer.inputs import ModelInput
-from renderer.temporal import TemporalState
+
+State = TypeVar("State")
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,27 @@ class ModelOutput:
     stages_ms: Mapping[str, float]
 
 
-class Model(Protocol):
+@dataclass(frozen=True)
+class Nothing:
+    """The state of a family whose frames do not depend on each other."""
+
+
+class Model(Protocol[State]):
     """A loaded model. It has no memory of its own: state goes in and comes out of `step` as a value."""
 
     card: ModelCard
     device: torch.device
     summary: str  # how it runs, for people: "cpu, bfloat16, 1 thread"
 
-    def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
+    def step(self, frame: ModelInput, state: State | None) -> tuple[ModelOutput, State]:
         """Synthesize one frame; `state` is that of the frame before in its sequence, None at its beginning.
 
         The same frame and state give the same picture, bit for bit, whatever else the model did in between.
         """
         ...
+
+
+def truncate_to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
+    """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, cut off and not rounded, as upstream does."""
+    levels_B3HW = ((rgb_B3HW.float() + 1) / 2 * 255).clamp_(0, 255).to(torch.uint8)
+    return levels_B3HW[0].permute(1, 2, 0).contiguous().cpu().numpy()

@@ -1,0 +1,31 @@
+"""The switches of how a published generator is computed: each leaves its pictures as they are, up to rounding."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a generator is computed; `REFERENCE` is upstream's own formulation, operation by operation."""
+
+    present_classes: bool = True
+    """Convolutions on one-hot stacks read only the classes that the frames hold; the others are zero everywhere."""
+    merged_encoders: bool = True
+    """First convolutions that read the same label stack are one convolution."""
+    fused_norms: bool = True
+    """A norm and the activation after it write in place instead of to memory of their own."""
+    channels_last: bool = True
+    """Features lie in memory with their channels next to each other, as convolutions on CPUs and GPUs read them."""
+    overlap: bool = True
+    """On CUDA what depends on labels alone is computed beside what depends on the last picture."""
+    precision: Precision = "float32"
+    """Of convolutions; statistics of norms, flow, sampling and blend are float32 always."""
+
+
+REFERENCE: Final = Speed(
+    present_classes=False, merged_encoders=False, fused_norms=False, channels_last=False, overlap=False
+)
