@@ -272,7 +272,7 @@ class FrameLoop:
             return problem.what if problem is not None else "the inference server is busy"
         frame = captured.frame
         start_s = time.monotonic()
-        reason = self._new_sequence or _break_between(self._last_sent, frame)
+        reason = self._new_sequence or break_between(self._last_sent, frame)
         sequence = self._sequence + 1 if reason else self._sequence
         try:
             sent = self._client.submit(frame, sequence)
@@ -365,8 +365,8 @@ class FrameLoop:
         trace.frame((shown_s - frame.captured_s) * 1e3, pair_line(pair, stages_ms))
 
 
-def _break_between(before: SensorFrame | None, frame: SensorFrame) -> str:
-    """Say why a frame cannot use what was kept of the one before it; "" if it can."""
+def break_between(before: SensorFrame | None, frame: SensorFrame) -> str:
+    """Return why a frame cannot use what was kept of the one before it; "" if it can."""
     if before is None:
         return "the drive begins"
     gap_s = frame.time_s - before.time_s

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,14 +18,16 @@ from typing import Final
 import cv2
 import msgspec
 
-from bridge.capture.drive import open_drive
+from bridge.capture.drive import Drive, open_drive
 from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
 from bridge.loop import FrameLoop, Sink
 from bridge.prefetch import Street
 from bridge.protocol.frames import EgoControl, FramePair
+from bridge.protocol.messages import ModelCard
 from bridge.render_client import RenderClient
 from bridge.trace import Trace
 from clients.recorder import Recorder
+from clients.recordings.sink import RecordedSource, RecordingWish, open_recording
 from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
 from clients.viewer.hud import HudState
@@ -38,7 +41,8 @@ class DrivePlan:
     """What is to be driven, where, and what comes of it.
 
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
-    goes as fast as simulator and renderer can.
+    goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
+    planes.
     """
 
     session: SessionPreset
@@ -52,6 +56,7 @@ class DrivePlan:
     windowed: bool = False
     record: Path | None = None
     trace: Path | None = None
+    recording: RecordingWish | None = None
 
 
 def make_plan(
@@ -95,7 +100,7 @@ class DriveThread:
         self.plan = plan
         self.trace = Trace() if plan.trace is None else DigestTrace(plan.trace)
         self.model = ""
-        self.standing = f"connecting to the inference server at {plan.endpoint}"
+        self.standing = f"connecting to the inference server at {plan.endpoint}" if plan.endpoint else "beginning"
         self.window_display = WindowDisplay(self._hud) if plan.windowed else None
         self._display: Sink = self.window_display or OffscreenDisplay(self._hud)
         self.recorded_s = 0.0
@@ -163,20 +168,40 @@ class DriveThread:
     def _connect(self, recorder: Recorder | None) -> None:
         plan = self.plan
         cv2.setNumThreads(1)  # the cores belong to the simulator and the renderer
-        with RenderClient(plan.endpoint, server_key=plan.server_key) as client:
-            self.model = client.wait_connected(RENDERER_DEADLINE_S).name
+        with self._open_client() as client:
+            card = None if client is None else client.wait_connected(RENDERER_DEADLINE_S)
+            self.model = "" if card is None else card.name
             self.standing = f"connecting to the simulator at {plan.carla_host}:{plan.carla_port}"
             with open_drive(
                 plan.session, plan.rig, host=plan.carla_host, port=plan.carla_port, seed=plan.seed
             ) as street:
                 self.standing = "waiting for the first frame"
                 try:
-                    self._drive(street, client, recorder)
+                    with self._open_recording(street, card) as recording:
+                        self._drive(street, client, [*self._sinks(recorder), *recording])
                 finally:
                     if recorder is not None:
                         recorder.close()  # before the simulator is cleaned up, which can take its time
 
-    def _drive(self, street: Street, client: RenderClient, recorder: Recorder | None) -> None:
+    def _open_client(self) -> contextlib.AbstractContextManager[RenderClient | None]:
+        plan = self.plan
+        if not plan.endpoint:
+            return contextlib.nullcontext()
+        return RenderClient(plan.endpoint, server_key=plan.server_key)
+
+    @contextlib.contextmanager
+    def _open_recording(self, street: Drive, card: ModelCard | None) -> Iterator[list[Sink]]:
+        plan = self.plan
+        if plan.recording is None:
+            yield []
+            return
+        source = RecordedSource(
+            label_space=street.rig.label_space, simulator_version=street.world.version, seed=plan.seed, card=card
+        )
+        with open_recording(plan.recording, plan.session, plan.rig, source) as writer:
+            yield [writer]
+
+    def _drive(self, street: Street, client: RenderClient | None, sinks: list[Sink]) -> None:
         plan = self.plan
         loop = FrameLoop(
             street,
@@ -184,7 +209,7 @@ class DriveThread:
             mode=plan.session.mode,
             real_time=plan.windowed,
             display=self._display,
-            sinks=self._sinks(recorder),
+            sinks=sinks,
             trace=self.trace,
         )
         with loop:

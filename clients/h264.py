@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 X264_OPTIONS: Final = {"preset": "ultrafast", "crf": "19"}
 ENCODER_THREADS: Final = 2
-FRAGMENTED: Final = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+FRAGMENT_US: Final = "250000"
+FRAGMENTED: Final = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof",
+    "frag_duration": FRAGMENT_US,
+    "flush_packets": "1",
+}
 
 
 class H264Encoder:

@@ -166,22 +166,36 @@ class Servers:
 
     def wait_ready(self) -> tuple[str, int]:
         """Wait for both; return the town's host and port. Raises ChildFailed."""
-        host, port = self.town.wait_ready(READY_DEADLINE_S)
+        address = town_address(self.town)
         self.renderer.wait_ready(READY_DEADLINE_S)
-        return host, int(port)
+        return address
 
 
 @contextlib.contextmanager
 def start_servers(seed: int = 0, model: str = "") -> Iterator[Servers]:
     """Start a town and an inference server at once, on free ports of this host; stop both on the way out."""
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vidrive-"))
-        endpoint = f"ipc://{folder}/renderer"
-        town = Child("town", ["town", "--host", "127.0.0.1", "--port", "0", "--seed", str(seed)])
-        stack.enter_context(town)
-        renderer = Child("renderer", ["serve", "--listen", endpoint, *(["--model", model] if model else [])])
-        stack.enter_context(renderer)
+    with start_town(seed) as town, start_renderer(model) as (renderer, endpoint):
         yield Servers(town, renderer, endpoint)
+
+
+def start_town(seed: int = 0) -> Child:
+    """Start a town on a free port of this host."""
+    return Child("town", ["town", "--host", "127.0.0.1", "--port", "0", "--seed", str(seed)])
+
+
+def town_address(town: Child) -> tuple[str, int]:
+    """Wait until a town is ready; return its host and port. Raises ChildFailed."""
+    host, port = town.wait_ready(READY_DEADLINE_S)
+    return host, int(port)
+
+
+@contextlib.contextmanager
+def start_renderer(model: str = "") -> Iterator[tuple[Child, str]]:
+    """Start an inference server at an endpoint of this host, which comes with it; stop it on the way out."""
+    with tempfile.TemporaryDirectory(prefix="vidrive-") as folder:
+        endpoint = f"ipc://{folder}/renderer"
+        with Child("renderer", ["serve", "--listen", endpoint, *(["--model", model] if model else [])]) as renderer:
+            yield renderer, endpoint
 
 
 def end_with_parent(fd: int) -> None:

@@ -1,7 +1,7 @@
 """Pictures to an H.264 MP4 in simulation time, in a thread of its own.
 
-While it records, the file is a fragmented MP4 with a fragment a second: whatever happens to this process, what is on
-the disk plays. On closing it is rewritten (packets are copied, nothing is coded again) as a plain MP4 that starts to
+While it records, the file is a fragmented MP4 with four fragments a second: whatever happens to this process, what is
+on the disk plays. On closing it is rewritten (packets are copied, nothing is coded again) as a plain MP4 that starts to
 play before it is loaded. Where PyAV is missing OpenCV's MPEG-4 encoder takes its place.
 """
 

@@ -11,6 +11,7 @@ VidriveError
 │   ├── RenderServerUnreachable
 │   └── RenderRefused     it answered with a `Refusal`
 ├── LabelError            a label map or label space that does not fit
+├── RecordingError        a recording that is none, damaged or of another version
 ├── WeightsError          missing, corrupt or foreign weights
 ├── WireError             bytes that are not a message of this protocol
 │   ├── MessageTooLarge
@@ -75,6 +76,10 @@ class RenderRefused(RenderServerError):
 
 class LabelError(VidriveError):
     """A label map or label space that does not fit."""
+
+
+class RecordingError(VidriveError):
+    """A folder that is no recording, a damaged one, or one of another version."""
 
 
 class WeightsError(VidriveError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from bridge.protocol.errors import OutputError, UsageError
 from bridge.protocol.labels import LABEL_SPACES
+from bridge.recording.manifest import is_recording
 
 if TYPE_CHECKING:
     from clients.recorder import Recorder
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from renderer.synthesize import SynthesizedFrame
 
 DESCRIPTION = (
-    "Synthesize pictures from label maps: a folder of PNGs, or a root in vid2vid's layout (test_A or train_A with a "
-    "folder for each sequence). Label maps carry no motion, so each picture is made from its labels alone."
+    "Synthesize pictures from a recording, with its depth and motion; or from label maps: a folder of PNGs, or a root "
+    "in vid2vid's layout (test_A or train_A with a folder for each sequence). Label maps carry no motion, so each "
+    "picture is made from its labels alone."
 )
 VIDEO_RATE_HZ: Final = 20.0
 _PROGRESS_INTERVAL_S: Final = 5.0
@@ -31,7 +33,7 @@ _PROGRESS_INTERVAL_S: Final = 5.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive render`."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="folder of label PNGs, or a root in vid2vid's layout")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="recording, folder of label PNGs, or vid2vid root")
     parser.add_argument(
         "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
     )
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     from renderer.label_sequences import find_sequences
 
     wish_hw = parse_size(args.size) if args.size else None
+    if is_recording(args.input):
+        return _render_recording(args, wish_hw)
     sequences = find_sequences(args.input)
     prepare_process()  # before torch is imported, below
 
@@ -76,6 +80,18 @@ def run(args: argparse.Namespace) -> int:
         f"{args.out}: {_count(num_frames, 'frame')} of {_count(len(sequences), 'sequence')} by {model.card.name}",
         file=sys.stderr,
     )
+    return 0
+
+
+def _render_recording(args: argparse.Namespace, wish_hw: tuple[int, int] | None) -> int:
+    from renderer.backends.host import prepare_process
+
+    if args.labels:
+        raise UsageError(f"the recording {args.input} says itself what its labels mean", "Leave out --labels")
+    prepare_process()
+    from clients.recordings.rendering import render_recording
+
+    render_recording(args.input, args.out, args.model, args.device, wish_hw)
     return 0
 
 

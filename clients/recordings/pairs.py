@@ -1,0 +1,62 @@
+"""A recording's frames as the pairs that the drive had: sensor frame and recorded synthesized picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.protocol.frames import FramePair, RenderedFrame
+from bridge.recording.reader import Recording
+from clients.recordings.pictures import VideoPictures
+
+
+class RecordedPairs:
+    """Pairs by their place in a recording. A context manager, for one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a recording; raises RecordingError for a folder that is none."""
+        self.recording = Recording(folder)
+        manifest = self.recording.manifest
+        self._videos = {
+            name: VideoPictures(folder / plane.file, 1.0 / manifest.fixed_delta_s, self.recording.size_hw)
+            for name, plane in manifest.planes.items()
+            if plane.codec == "h264"
+        }
+
+    def __len__(self) -> int:
+        return len(self.recording)
+
+    def __enter__(self) -> RecordedPairs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the videos."""
+        for video in self._videos.values():
+            video.close()
+
+    def pair(self, index: int) -> FramePair:
+        """Return the pair of a row; raises RecordingError for damaged planes."""
+        row = self.recording.rows[index]
+        sensor = self.recording.sensor_frame(index, self._video_picture("rgb", index))
+        synthesized = self.picture("synthesized", index)
+        rendered = None
+        if synthesized is not None and row.sequence is not None:
+            rendered = RenderedFrame(row.frame_id, row.sequence, synthesized, row.stages_ms, reset=row.reset)
+        return FramePair(sensor, rendered, row.age_ms, row.notice)
+
+    def picture(self, name: str, index: int) -> NDArray[np.uint8] | None:
+        """Return the "rgb" or "synthesized" picture of a row, (H,W,3) u8; None where it was not kept."""
+        picture = self._video_picture(name, index)
+        return self.recording.plane(name, index) if picture is None else picture
+
+    def _video_picture(self, name: str, index: int) -> NDArray[np.uint8] | None:
+        number = self.recording.rows[index].pictures.get(name)
+        return self._videos[name].get(number) if number is not None and name in self._videos else None
