@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import ActorState, Triple, VehicleTail
-from bridge.town import vehicle as dynamics
+from bridge.town.ackermann import AckermannDriver
 from bridge.town.blueprints import vehicle_class
+from bridge.town.chassis import Chassis
 from bridge.town.pose import Pose
-from bridge.town.views import BRAKE, Body
+from bridge.town.vehicle_model import GRAVITY_M_S2 as GRAVITY_M_S2
+from bridge.town.vehicle_model import VehicleModel, model_of
+from bridge.town.views import BRAKE, REVERSE, Body
 
-GRAVITY_M_S2 = dynamics.GRAVITY_M_S2
 KERB_CLIMB_M_S = 1.5
-"""How fast wheels and feet rise where the ground is higher than they are."""
-TOUCHING_M = 0.05
+"""How fast feet rise where the ground is higher than they are."""
 GREEN, OFF = 2, 3
+NO_FAILURE, ROLLED_OVER = 0, 1
 FULL_LIGHT_BRAKE = 0.05
 STANDING_PEDALS = layouts.VehicleControl()
 ZERO: Triple = (0.0, 0.0, 0.0)
@@ -158,11 +157,11 @@ def box_of(actor_id: int, half: tuple[float, float, float], centre_z_m: float) -
 
 @dataclass(eq=False)
 class Vehicle(Actor):
-    """A vehicle: `model` and `dynamics` are its physics, `control` what its driver does, `light` the one it obeys."""
+    """A vehicle: `chassis` is its physics, `control` what its driver does, `light_id` the traffic light it obeys."""
 
     half_extents_m: tuple[float, float, float] = (2.3, 0.95, 0.75)
     control: layouts.VehicleControl = STANDING_PEDALS
-    ackermann: layouts.VehicleAckermannControl | None = None
+    ackermann: AckermannDriver | None = None
     ackermann_settings: layouts.AckermannControllerSettings = field(default_factory=layouts.AckermannControllerSettings)
     lights: int = 0
     simulates_physics: bool = True
@@ -180,46 +179,44 @@ class Vehicle(Actor):
         self.semantic_tags = bytes([_CLASS_TAGS[kind]])
         self.color_rgb = _color_of(self.attributes)
         self.reach_m = math.hypot(*self.half_extents_m[:2])
-        self.climb_m_s = 0.0
         self._velocity_before = ZERO
-        self.wheels = np.zeros((4, 7))
-        self.dynamics: NDArray[np.float64] = np.zeros(dynamics.STATE_SIZE)
-        self.dynamics[dynamics.GEAR] = dynamics.NEUTRAL + 1
-        self.set_model(dynamics.model_of(kind))
-        self.move_to(self.pose)
+        self.chassis = Chassis(model_of(kind), self.pose, self.half_extents_m)
 
-    def set_model(self, model: dynamics.VehicleModel) -> None:
-        """Give the vehicle other physical parameters."""
-        self.model = model
-        self._parameters = model.vector()
+    @property
+    def model(self) -> VehicleModel:
+        """The physical parameters."""
+        return self.chassis.model
 
     def move_to(self, pose: Pose) -> None:
         """Put the vehicle somewhere; its speed along its own axes stays."""
         super().move_to(pose)
-        self.dynamics[dynamics.X] = self.pose.x_m
-        self.dynamics[dynamics.Y] = self.pose.y_m
-        self.dynamics[dynamics.YAW] = math.radians(self.pose.yaw_deg)
+        self.chassis.place(self.pose)
+
+    def follow_parent(self) -> None:
+        """Take the place that an attached vehicle has now."""
+        if self.parent is not None:
+            super().follow_parent()
+            self.chassis.place(self.pose)
 
     def set_velocity(self, velocity_m_s: Triple) -> None:
         """Give the vehicle a velocity in world axes, its wheels rolling along."""
-        yaw = float(self.dynamics[dynamics.YAW])
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        self._set_local_velocity(
-            velocity_m_s[0] * cos + velocity_m_s[1] * sin, -velocity_m_s[0] * sin + velocity_m_s[1] * cos
-        )
-        self.climb_m_s = velocity_m_s[2]
-
-    def _set_local_velocity(self, forward_m_s: float, right_m_s: float) -> None:
-        self.dynamics[dynamics.VX], self.dynamics[dynamics.VY] = forward_m_s, right_m_s
-        self.dynamics[dynamics.WHEEL_SPEED : dynamics.WHEEL_SPEED + 4] = forward_m_s / self.model.wheel_radius_m
+        self.chassis.set_velocity(velocity_m_s)
 
     def push(self, impulse_n_s: Triple) -> None:
         """Change the vehicle's momentum, world axes."""
-        vx, vy, _ = self.velocity_m_s
-        mass = self.model.mass_kg
-        self.set_velocity(
-            (vx + impulse_n_s[0] / mass, vy + impulse_n_s[1] / mass, self.climb_m_s + impulse_n_s[2] / mass)
-        )
+        if self.simulates_physics:
+            self.chassis.hit(impulse_n_s)
+
+    def spin(self, moment_n_m_s: float) -> None:
+        """Change the vehicle's turning about its upright axis."""
+        if self.simulates_physics:
+            self.chassis.hit(ZERO, moment_n_m_s)
+
+    def push_at(self, impulse_n_s: Triple, x_m: float, y_m: float) -> None:
+        """Take an impulse, world axes, at a place: off the middle it turns the vehicle as well."""
+        arm = (x_m - self.pose.x_m) * impulse_n_s[1] - (y_m - self.pose.y_m) * impulse_n_s[0]
+        if self.simulates_physics:
+            self.chassis.hit(impulse_n_s, arm)
 
     def velocity_at(self, x_m: float, y_m: float) -> tuple[float, float]:
         """Return the velocity of the vehicle's point at a place, m/s in world axes."""
@@ -228,105 +225,43 @@ class Vehicle(Actor):
         return vx - yaw_rate * (y_m - self.pose.y_m), vy + yaw_rate * (x_m - self.pose.x_m)
 
     def be_hit(self, impulse_x_n_s: float, impulse_y_n_s: float, x_m: float, y_m: float) -> None:
-        """Take an impulse, world axes, at a place; unlike `push` it leaves the wheels' spin alone and turns."""
-        state, mass = self.dynamics, self.model.mass_kg
-        yaw = float(state[dynamics.YAW])
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        state[dynamics.VX] += (impulse_x_n_s * cos + impulse_y_n_s * sin) / mass
-        state[dynamics.VY] += (impulse_y_n_s * cos - impulse_x_n_s * sin) / mass
-        arm = (x_m - self.pose.x_m) * impulse_y_n_s - (y_m - self.pose.y_m) * impulse_x_n_s
-        state[dynamics.YAW_RATE] += arm / self.model.yaw_inertia_kg_m2
-        vx, vy, vz = self.velocity_m_s
-        self.velocity_m_s = (vx + impulse_x_n_s / mass, vy + impulse_y_n_s / mass, vz)
-        self.angular_velocity_deg_s = (0.0, 0.0, math.degrees(float(state[dynamics.YAW_RATE])))
+        """Take a collision's impulse at a place, and show its effect at once."""
+        self.push_at((impulse_x_n_s, impulse_y_n_s, 0.0), x_m, y_m)
+        self.velocity_m_s = self.chassis.velocity_m_s()
+        self.angular_velocity_deg_s = self.chassis.angular_velocity_deg_s()
 
     def be_shoved(self, dx_m: float, dy_m: float, dt_s: float) -> None:
         """Be moved out of another body at the end of a tick of `dt_s`."""
-        self.dynamics[dynamics.X] += dx_m
-        self.dynamics[dynamics.Y] += dy_m
+        self.chassis.shove(dx_m, dy_m)
         self.pose = replace(self.pose, x_m=self.pose.x_m + dx_m, y_m=self.pose.y_m + dy_m)
         self.acceleration_m_s2 = change_per_s(self._velocity_before, self.velocity_m_s, dt_s)
 
-    def advance(self, dt_s: float, ground_m: float) -> None:
-        """Drive for one tick over ground that is `ground_m` high here."""
+    def advance(self, dt_s: float, ground_m: Sequence[float]) -> None:
+        """Drive for one tick; `ground_m` is the ground's z at the places of `chassis.wheel_places(dt_s)`."""
         if not self.simulates_physics:
             self.velocity_m_s = self.angular_velocity_deg_s = self.acceleration_m_s2 = ZERO
             return
         self._velocity_before = self.velocity_m_s
-        z_m = self._advance_height(dt_s, ground_m)
-        state, control = self.dynamics, self.control
-        if z_m <= ground_m + TOUCHING_M:
-            control = self._pedals(dt_s)
-            dynamics.advance(
-                state,
-                self._parameters,
-                self.wheels,
-                min(1.0, max(0.0, control.throttle)),
-                min(1.0, max(-1.0, control.steer)),
-                min(1.0, max(0.0, control.brake)),
-                control.hand_brake,
-                control.reverse,
-                dt_s,
-                dynamics.substeps_of(dt_s),
-            )
-        else:
-            self._fly(dt_s)
+        if self.ackermann is not None:
+            self.control = self._ackermann_control(self.ackermann, dt_s)
+        self.chassis.advance(dt_s, self.control, ground_m, has_gravity=self.has_gravity)
         if self.constant_velocity_m_s is not None:
-            self._set_local_velocity(self.constant_velocity_m_s[0], self.constant_velocity_m_s[1])
-        yaw, vx, vy = float(state[dynamics.YAW]), float(state[dynamics.VX]), float(state[dynamics.VY])
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        self.pose = Pose(
-            float(state[dynamics.X]), float(state[dynamics.Y]), z_m, yaw_deg=wrapped_deg(math.degrees(yaw))
-        )
-        self.velocity_m_s = (vx * cos - vy * sin, vx * sin + vy * cos, self.climb_m_s)
-        self.angular_velocity_deg_s = (0.0, 0.0, math.degrees(float(state[dynamics.YAW_RATE])))
+            self.chassis.set_local_velocity(self.constant_velocity_m_s[0], self.constant_velocity_m_s[1])
+        self.pose = self.chassis.pose()
+        self.velocity_m_s = self.chassis.velocity_m_s()
+        self.angular_velocity_deg_s = self.chassis.angular_velocity_deg_s()
         self.acceleration_m_s2 = change_per_s(self._velocity_before, self.velocity_m_s, dt_s)
 
-    def _advance_height(self, dt_s: float, ground_m: float) -> float:
-        z_m = self.pose.z_m
-        if z_m > ground_m:
-            if self.has_gravity:
-                self.climb_m_s -= GRAVITY_M_S2 * dt_s
-            z_m += self.climb_m_s * dt_s
-            if z_m > ground_m:
-                return z_m
-            self.climb_m_s = 0.0
-            return ground_m
-        self.climb_m_s = 0.0
-        return min(ground_m, z_m + KERB_CLIMB_M_S * dt_s) if z_m > ground_m - 0.5 else ground_m
-
-    def _fly(self, dt_s: float) -> None:
-        """Move without tyres: nothing turns or slows a vehicle in the air."""
-        state = self.dynamics
-        yaw, vx, vy = float(state[dynamics.YAW]), float(state[dynamics.VX]), float(state[dynamics.VY])
-        state[dynamics.X] += (vx * math.cos(yaw) - vy * math.sin(yaw)) * dt_s
-        state[dynamics.Y] += (vx * math.sin(yaw) + vy * math.cos(yaw)) * dt_s
-        state[dynamics.YAW_RATE] = 0.0
-
-    def _pedals(self, dt_s: float) -> layouts.VehicleControl:
-        """Return what the driver does; with an Ackermann target, what its controller makes of it."""
-        target = self.ackermann
-        if target is None:
-            return self.control
-        speed = float(self.dynamics[dynamics.VX])
-        missing = target.speed - speed
-        limit = abs(target.acceleration) or 3.0
-        wanted = max(-limit, min(limit, missing / max(dt_s, 0.5)))
-        reverse = target.speed < 0.0 and speed < 0.5
-        along = -wanted if reverse else wanted
-        standing = abs(target.speed) < 0.05 and abs(speed) < 0.5
-        self.control = layouts.VehicleControl(
-            throttle=max(0.0, min(1.0, along / 4.0 + 0.02 * abs(speed))) if along > 0.0 and not standing else 0.0,
-            steer=max(-1.0, min(1.0, target.steer / self.model.max_steer_rad)),
-            brake=1.0 if standing else max(0.0, min(1.0, -along / 9.0)),
-            reverse=reverse,
-        )
-        return self.control
+    def _ackermann_control(self, driver: AckermannDriver, dt_s: float) -> layouts.VehicleControl:
+        yaw = math.radians(self.pose.yaw_deg)
+        ax, ay, _ = self.acceleration_m_s2
+        along = ax * math.cos(yaw) + ay * math.sin(yaw)
+        max_steer_rad = max(wheel.max_steer_rad for wheel in self.model.wheels)
+        return driver.drive(self.chassis.forward_speed_m_s, along, max_steer_rad, self.ackermann_settings, dt_s)
 
     def tail(self) -> bytes:
-        """Return control, speed limit and traffic light as a snapshot carries them."""
+        """Return control, speed limit, traffic light and failure as a snapshot carries them."""
         c = self.control
-        gear = int(self.dynamics[dynamics.GEAR]) - dynamics.NEUTRAL
         return VehicleTail(
             c.throttle,
             c.steer,
@@ -334,12 +269,20 @@ class Vehicle(Actor):
             c.hand_brake,
             c.reverse,
             c.manual_gear_shift,
-            gear,
+            self.chassis.gear,
             self.speed_limit_kmh,
             self.light_state,
             self.light_id != 0,
             self.light_id,
+            ROLLED_OVER if self.chassis.is_overturned else NO_FAILURE,
         ).pack()
+
+    def shown_lights(self) -> int:
+        """Return the lights that shine: those that are switched on, and those that the pedals switch."""
+        shown = self.lights
+        if self.control.brake > FULL_LIGHT_BRAKE:
+            shown |= BRAKE
+        return shown | REVERSE if self.chassis.gear < 0 else shown
 
     def body(self) -> Body:
         """Return the vehicle as the engine draws it."""
@@ -349,7 +292,7 @@ class Vehicle(Actor):
             self.pose,
             self.previous_pose,
             self.color_rgb,
-            steer_deg=math.degrees(float(self.dynamics[dynamics.STEER])),
-            wheel_turn_rad=float(self.dynamics[dynamics.ROLLED]),
-            lights=self.lights | (BRAKE if self.control.brake > FULL_LIGHT_BRAKE else 0),
+            steer_deg=self.chassis.steer_deg,
+            wheel_turn_rad=self.chassis.rolled_rad,
+            lights=self.shown_lights(),
         )

@@ -168,17 +168,10 @@ class Episode:
 
     def step(self, dt_s: float) -> None:
         """Let `dt_s` simulation seconds pass: physics, then the frame counter, then what follows from the motion."""
-        movers = [actor for actor in self.actors.values() if isinstance(actor, Vehicle | Walker)]
         for actor in self.actors.values():
             actor.begin_tick()
-        if movers:
-            x_m = np.array([actor.pose.x_m for actor in movers])
-            y_m = np.array([actor.pose.y_m for actor in movers])
-            heights = self.network.ground_height_m(x_m, y_m).tolist()
-            for actor, ground_m in zip(movers, heights, strict=True):
-                actor.advance(dt_s, ground_m)
-        vehicles = [actor for actor in movers if isinstance(actor, Vehicle)]
-        walkers = [actor for actor in movers if isinstance(actor, Walker)]
+        vehicles, walkers = list(self.of_kind(Vehicle)), list(self.of_kind(Walker))
+        self._advance(vehicles, walkers, dt_s)
         self.collisions = collide(vehicles, walkers, self._static_world, dt_s)
         for actor in self.actors.values():
             actor.follow_parent()
@@ -189,6 +182,17 @@ class Episode:
         obey(vehicles, self.lights)
         for actor in self.actors.values():
             actor.end_tick()
+
+    def _advance(self, vehicles: list[Vehicle], walkers: list[Walker], dt_s: float) -> None:
+        """Move everybody over the ground under each wheel and foot."""
+        places = [vehicle.chassis.wheel_places(dt_s) for vehicle in vehicles]
+        feet = [(walker.pose.x_m, walker.pose.y_m) for walker in walkers]
+        x_m, y_m = np.concatenate([*places, np.array(feet).reshape(-1, 2)]).T
+        heights = self.network.ground_height_m(x_m, y_m).tolist()
+        for number, vehicle in enumerate(vehicles):
+            vehicle.advance(dt_s, heights[4 * number : 4 * number + 4])
+        for walker, ground_m in zip(walkers, heights[4 * len(vehicles) :], strict=True):
+            walker.advance(dt_s, ground_m)
 
     def street_state(self) -> StreetState:
         """Return all that the engine draws beside the static street."""

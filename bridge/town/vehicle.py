@@ -1,331 +1,304 @@
-"""How a vehicle moves: a planar car on four tyres, in CARLA's axes (x forward, y right, yaw clockwise from above).
+"""How a vehicle moves: a sprung body on four tyres, in CARLA's axes (x forward, y right, yaw clockwise from above).
 
-Wheel spin, load transfer, combined-slip tyres (a simplified magic formula), an engine curve with an automatic gearbox,
-brakes, hand brake, reverse, and a steering rack of limited speed. The state of one vehicle is a vector of float64, and
-one call advances it by a tick in short substeps; the same calls give the same bits.
+Wheel spin, suspension with load transfer, combined-slip tyres (a simplified magic formula), an engine with a clutch and
+an automatic or manual gearbox, brakes, hand brake, and a steering rack of limited speed with Ackermann geometry. Bodies
+heave, pitch and roll on their springs; what has two wheels leans into the bend instead. The state of one vehicle is a
+vector of float64, and one call advances it by a tick in short substeps; the same calls give the same bits.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from bridge.carla_wire import layouts
-from bridge.town.blueprints import VehicleClass
+from bridge.town.vehicle_model import (
+    AUTOBOX,
+    CENTRE_X,
+    CENTRE_Z,
+    CLUTCH,
+    DAMPING,
+    DAMPING_DISENGAGED,
+    DAMPING_ENGAGED,
+    DAMPING_FULL,
+    DRAG_N_S2_M2,
+    EFFICIENCY,
+    ENGINE_INERTIA,
+    FINAL_RATIO,
+    GRAVITY_M_S2,
+    IDLE_RPM,
+    LEANS,
+    MASS,
+    MAX_RPM,
+    NEUTRAL,
+    REFERENCE_FRICTION,
+    REFERENCE_LAT_STIFFNESS,
+    REFERENCE_LONG_STIFFNESS,
+    RIDE_HZ,
+    ROLLING,
+    RPM_PER_RAD_S,
+    SHIFT_TIME,
+    W_BRAKE,
+    W_DAMPING,
+    W_DRIVEN,
+    W_FRICTION,
+    W_HAND,
+    W_INERTIA,
+    W_LAT,
+    W_LONG,
+    W_MAX_LOAD,
+    W_RADIUS,
+    W_STEER,
+    W_X,
+    W_Y,
+    YAW_INERTIA,
+)
 
-GRAVITY_M_S2 = 9.81
 SUBSTEP_S = 0.0025
-RPM_PER_RAD_S = 60.0 / (2.0 * math.pi)
-IDLE_RPM = 900.0
-GEAR_RATIOS = np.array([-3.4, 0.0, 3.6, 2.1, 1.45, 1.1, 0.86, 0.7])
-"""Reverse, neutral, then the forward gears."""
-NEUTRAL = 1
-SHIFT_UP_AT, SHIFT_DOWN_AT = 0.88, 0.34
-"""Shares of the maximum rpm at which the automatic box shifts."""
-SHIFT_TIME_S = 0.35
 STEERING_SPEED_RAD_S = 4.0
-STEERING_CURVE_KMH = np.array([0.0, 20.0, 60.0, 120.0])
-STEERING_CURVE_SHARE = np.array([1.0, 0.9, 0.8, 0.7])
-FRONT_BRAKE_SHARE = 0.62
+TYRE_B, TYRE_C = 9.5, 1.45
+"""Shape of the slip curve at CARLA's default stiffnesses."""
+STOP_M, STOP_STIFFNESS = 0.08, 5.0
+"""How far a spring gives before the bump stop, and how much harder that is."""
+LEAN_PER_S = 6.0
+PITCH_SHARE, ROLL_ARM = 0.9, 0.4
+"""Pitch inertia over yaw inertia; radius of gyration in roll over the track."""
 
 # the state vector
 X, Y, YAW, VX, VY, YAW_RATE = range(6)
 WHEEL_SPEED = 6  # four wheels: front left, front right, rear left, rear right
-AX, AY, GEAR, SHIFTING, STEER, ROLLED = range(10, 16)
-STATE_SIZE = 16
-# columns of the wheels' telemetry (4, 7)
-LOAD, LONG_SLIP, LAT_SLIP, TORQUE, LONG_FORCE, LAT_FORCE, DRIVE = range(7)
+AY, GEAR, SHIFTING, STEER, ROLLED, ENGINE = range(10, 16)
+Z, CLIMB, PITCH, PITCH_RATE, ROLL, ROLL_RATE = range(16, 22)
+STATE_SIZE = 22
+# the driver's controls
+THROTTLE, STEERING, BRAKE, HAND_BRAKE, REVERSE, MANUAL, WANTED_GEAR, GRAVITY = range(8)
+CONTROLS_SIZE = 8
+# columns of the wheels' telemetry (4, 6)
+LOAD, LONG_SLIP, LAT_SLIP, TORQUE, LONG_FORCE, LAT_FORCE = range(6)
+TELEMETRY_SIZE = 6
 
 
-@dataclass(frozen=True)
-class VehicleModel:
-    """The parameters of one vehicle, SI units, angles in radians; `tyre_b` and `tyre_c` shape the slip curve."""
-
-    mass_kg: float = 1500.0
-    yaw_inertia_kg_m2: float = 2400.0
-    front_axle_m: float = 1.25
-    rear_axle_m: float = 1.45
-    track_m: float = 1.56
-    centre_of_mass_m: float = 0.52
-    wheel_radius_m: float = 0.33
-    wheel_inertia_kg_m2: float = 1.1
-    friction: float = 1.0
-    tyre_b: float = 9.5
-    tyre_c: float = 1.45
-    drag_n_s2_m2: float = 0.42
-    rolling_resistance: float = 0.013
-    max_steer_rad: float = math.radians(40.0)
-    brake_torque_nm: float = 2600.0
-    hand_brake_torque_nm: float = 3200.0
-    final_ratio: float = 3.7
-    max_rpm: float = 6200.0
-    peak_torque_nm: float = 250.0
-    driveline_efficiency: float = 0.92
-
-    def vector(self) -> NDArray[np.float64]:
-        """Return the parameters in order, as the compiled step reads them."""
-        return np.array(astuple(self))
-
-
-_MODELS: dict[VehicleClass, VehicleModel] = {
-    "car": VehicleModel(),
-    "van": VehicleModel(2300.0, 4800.0, 1.5, 1.8, 1.7, 0.75, 0.36, 1.6, 0.95, drag_n_s2_m2=0.75, peak_torque_nm=340.0,
-                        brake_torque_nm=4200.0, hand_brake_torque_nm=5000.0, final_ratio=4.1),
-    "truck": VehicleModel(4200.0, 13000.0, 1.9, 2.2, 1.9, 0.95, 0.45, 4.0, 0.9, drag_n_s2_m2=1.6, peak_torque_nm=620.0,
-                          brake_torque_nm=9000.0, hand_brake_torque_nm=10000.0, final_ratio=5.2, max_rpm=4200.0),
-    "bus": VehicleModel(6500.0, 36000.0, 2.4, 2.6, 2.0, 1.1, 0.48, 5.0, 0.9, drag_n_s2_m2=2.2, peak_torque_nm=900.0,
-                        brake_torque_nm=15000.0, hand_brake_torque_nm=16000.0, final_ratio=5.4, max_rpm=3600.0,
-                        max_steer_rad=math.radians(46.0)),
-    "motorcycle": VehicleModel(280.0, 60.0, 0.72, 0.78, 0.7, 0.3, 0.31, 0.5, 1.05, drag_n_s2_m2=0.3,
-                               peak_torque_nm=70.0, brake_torque_nm=480.0, hand_brake_torque_nm=500.0, max_rpm=9000.0),
-    "bicycle": VehicleModel(95.0, 14.0, 0.52, 0.54, 0.6, 0.25, 0.34, 0.15, 0.9, drag_n_s2_m2=0.25,
-                            peak_torque_nm=9.0, brake_torque_nm=130.0, hand_brake_torque_nm=130.0, max_rpm=2400.0),
-}  # fmt: skip
-
-
-def model_of(kind: VehicleClass) -> VehicleModel:
-    """Return the parameters of a class of vehicle."""
-    return _MODELS[kind]
-
-
-@njit("float64(float64, float64)", nogil=True, cache=True)
-def torque_share(rpm, max_rpm):
-    """Return the engine's torque at full throttle over its peak value."""
-    q = min(1.0, rpm / max_rpm)
-    return 0.0 if rpm > max_rpm else 0.72 + 1.15 * q - 0.95 * q * q
-
-
-@njit("void(float64[::1], float64, float64, boolean, float64)", nogil=True, cache=True)
-def _shift(state, rpm, max_rpm, reverse, throttle):
-    """Let the automatic gearbox choose; a shift takes SHIFT_TIME_S, in which little torque gets through."""
+@njit("void(float64[::1], float64[::1], float64[:, ::1], float64[::1], float64)", nogil=True, cache=True)
+def _shift(state, p, gears, controls, rpm):
+    """Choose the gear: the driver's in manual mode, else the box's; a shift opens the clutch for a while."""
     gear = int(state[GEAR])
-    if reverse:
-        gear = 0
-    elif gear <= NEUTRAL:
-        gear = NEUTRAL + 1
-    elif state[SHIFTING] <= 0.0:
-        if rpm > max_rpm * SHIFT_UP_AT and gear < len(GEAR_RATIOS) - 1 and throttle > 0.1:
-            gear += 1
-            state[SHIFTING] = SHIFT_TIME_S
-        elif rpm < max_rpm * SHIFT_DOWN_AT and gear > NEUTRAL + 1:
-            gear -= 1
-            state[SHIFTING] = SHIFT_TIME_S
-    state[GEAR] = gear
-
-
-@njit("float64(float64[::1], float64[::1], float64, boolean, float64)", nogil=True, cache=True)
-def _axle_torque(state, p, throttle, reverse, h):
-    """Return the torque at the driven (rear) axle in Nm, engine braking included."""
-    final_ratio, max_rpm, peak, efficiency = p[16], p[17], p[18], p[19]
-    axle_speed = 0.5 * (state[WHEEL_SPEED + 2] + state[WHEEL_SPEED + 3])
-    state[SHIFTING] = max(0.0, state[SHIFTING] - h)
-    ratio = GEAR_RATIOS[int(state[GEAR])] * final_ratio
-    rpm = max(IDLE_RPM, abs(axle_speed * ratio) * RPM_PER_RAD_S)
-    _shift(state, rpm, max_rpm, reverse, throttle)
-    ratio = GEAR_RATIOS[int(state[GEAR])] * final_ratio
-    rpm = max(IDLE_RPM, abs(axle_speed * ratio) * RPM_PER_RAD_S)
-    torque = peak * torque_share(rpm, max_rpm) * throttle * efficiency * ratio
-    if state[SHIFTING] > 0.0:
-        torque *= 0.25
-    if throttle < 0.05:
-        torque -= 0.06 * peak * (1.0 - throttle) * abs(ratio) * max(-1.0, min(1.0, axle_speed / 3.0))
-    return torque
+    wanted = gear
+    if controls[MANUAL] > 0.0:
+        wanted = int(min(len(gears) - 1.0, max(0.0, controls[WANTED_GEAR] + NEUTRAL)))
+    elif controls[REVERSE] > 0.0:
+        wanted = 0
+    elif gear < NEUTRAL or (gear == NEUTRAL and controls[THROTTLE] > 0.0):
+        wanted = NEUTRAL + 1
+    elif gear > NEUTRAL and p[AUTOBOX] > 0.0 and state[SHIFTING] <= 0.0:
+        if rpm > p[MAX_RPM] * gears[gear, 2] and gear < len(gears) - 1 and controls[THROTTLE] > 0.1:
+            wanted = gear + 1
+        elif rpm < p[MAX_RPM] * gears[gear, 1] and gear > NEUTRAL + 1:
+            wanted = gear - 1
+    if wanted != gear and wanted > NEUTRAL and gear > NEUTRAL:
+        state[SHIFTING] = p[SHIFT_TIME]
+    state[GEAR] = wanted
 
 
 @njit(
-    "void(float64[::1], float64[::1], float64[:, ::1], float64, float64, float64, boolean, boolean, float64, int64)",
+    "float64(float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64)",
     nogil=True,
     cache=True,
 )
-def advance(state, p, wheels, throttle, steer, brake, hand_brake, reverse, dt, substeps):
-    """Advance one vehicle by `dt` seconds; `p`: its parameters; `wheels` (4, 7): receives the last substep's tyres."""
-    mass, inertia, front, rear, track, height = p[0], p[1], p[2], p[3], p[4], p[5]
-    radius, wheel_inertia, friction, tyre_b, tyre_c = p[6], p[7], p[8], p[9], p[10]
+def _drive_torque(state, p, wheels, torque_curve, gears, controls, h):
+    """Return the torque at the driven wheels in Nm, engine braking included, and turn the engine."""
+    axle_speed = 0.0
+    for i in range(4):
+        axle_speed += wheels[i, W_DRIVEN] * state[WHEEL_SPEED + i]
+    state[SHIFTING] = max(0.0, state[SHIFTING] - h)
+    ratio = gears[int(state[GEAR]), 0] * p[FINAL_RATIO]
+    _shift(state, p, gears, controls, abs(axle_speed * ratio) * RPM_PER_RAD_S)
+    ratio = gears[int(state[GEAR]), 0] * p[FINAL_RATIO]
+    throttle, idle, top = controls[THROTTLE], p[IDLE_RPM] / RPM_PER_RAD_S, p[MAX_RPM] / RPM_PER_RAD_S
+    rpm = state[ENGINE] * RPM_PER_RAD_S
+    full = np.interp(rpm, torque_curve[:, 0], torque_curve[:, 1]) if rpm < p[MAX_RPM] else 0.0
+    if ratio == 0.0 or state[SHIFTING] > 0.0:
+        loss = p[DAMPING_DISENGAGED] * (1.0 - throttle) + p[DAMPING_FULL] * throttle
+        state[ENGINE] += (throttle * full - loss * state[ENGINE]) / max(0.01, p[ENGINE_INERTIA]) * h
+        state[ENGINE] = min(max(idle, state[ENGINE]), top)
+        return 0.25 * throttle * full * p[EFFICIENCY] * ratio
+    # below its launch speed the engine turns against a slipping clutch
+    wheels_turn = axle_speed * ratio
+    launch = idle + throttle * max(0.0, 0.3 * top - idle)
+    state[ENGINE] += (max(launch, wheels_turn) - state[ENGINE]) * min(1.0, p[CLUTCH] * h)
+    state[ENGINE] = min(state[ENGINE], 1.1 * top)
+    torque = throttle * full * p[EFFICIENCY] * ratio if wheels_turn < top else 0.0
+    loss = p[DAMPING_ENGAGED] * (1.0 - throttle) + p[DAMPING_FULL] * throttle
+    return torque - loss * wheels_turn * ratio
+
+
+@njit("float64(float64, float64, float64, float64)", nogil=True, cache=True)
+def wheel_angle(steer, x_m, y_m, rear_x_m):
+    """Return a wheel's angle when the middle of its axle steers by `steer` about the rear axle (Ackermann)."""
+    tangent = math.tan(steer)
+    across = 1.0 - y_m / max(0.1, x_m - rear_x_m) * tangent
+    return math.atan(tangent / max(0.15, across))
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64, float64[:, ::1], float64)",
+    nogil=True,
+    cache=True,
+)
+def _spring_loads(state, p, wheels, ground, share, out, gravity):
+    """Write the load that each spring puts on its tyre, N; `ground` (4, 3): z, its change in the tick, its speed."""
+    front, rear = wheels[0, W_X] - p[CENTRE_X], p[CENTRE_X] - wheels[2, W_X]
+    for i in range(4):
+        carried = 0.5 * p[MASS] * (rear if i < 2 else front) / (front + rear)
+        stiffness = carried * (2.0 * math.pi * p[RIDE_HZ]) ** 2
+        arm_x, arm_y = wheels[i, W_X] - p[CENTRE_X], wheels[i, W_Y]
+        roll, roll_rate = (0.0, 0.0) if p[LEANS] > 0.0 else (state[ROLL], state[ROLL_RATE])
+        height = state[Z] + arm_x * math.sin(state[PITCH]) - arm_y * math.sin(roll)
+        rising = state[CLIMB] + arm_x * state[PITCH_RATE] - arm_y * roll_rate
+        given = ground[i, 0] + share * ground[i, 1] - height
+        load = carried * gravity + stiffness * given
+        load += 2.0 * p[DAMPING] * math.sqrt(stiffness * carried) * (ground[i, 2] - rising)
+        if given > STOP_M:
+            load += STOP_STIFFNESS * stiffness * (given - STOP_M)
+        free = given < -carried * GRAVITY_M_S2 / stiffness
+        out[i, LOAD] = 0.0 if free else min(max(0.0, load), 8.0 * carried * GRAVITY_M_S2)
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[:, ::1], int64, float64, float64, float64[::1], float64[:, ::1],"
+    " float64[::1], float64)",
+    nogil=True,
+    cache=True,
+)
+def _roll_wheel(state, p, wheels, i, angle, drive, controls, out, total, h):
+    """Turn one wheel on its tyre, and add its force and moment on the body to `total` (x, y, moment about z)."""
+    load, radius = out[i, LOAD], wheels[i, W_RADIUS]
+    arm_x, arm_y = wheels[i, W_X] - p[CENTRE_X], wheels[i, W_Y]
+    cos, sin = math.cos(angle), math.sin(angle)
+    at_x, at_y = state[VX] - state[YAW_RATE] * arm_y, state[VY] + state[YAW_RATE] * arm_x
+    along, across = at_x * cos + at_y * sin, -at_x * sin + at_y * cos
+    spin = state[WHEEL_SPEED + i]
+    reference = max(abs(along), max(abs(spin * radius), 1.2))
+    long_slip, lat_slip = (spin * radius - along) / reference, -across / reference
+    # a tyre's lateral stiffness stops growing at some load
+    rest = 0.25 * p[MASS] * GRAVITY_M_S2 * wheels[i, W_MAX_LOAD]
+    soft = min(1.0, rest / max(load, 1.0))
+    long_pull = long_slip * math.sqrt(wheels[i, W_LONG] / REFERENCE_LONG_STIFFNESS)
+    lat_pull = lat_slip * wheels[i, W_LAT] / REFERENCE_LAT_STIFFNESS * soft
+    slip = math.hypot(long_pull, lat_pull) + 1e-9
+    friction = wheels[i, W_FRICTION] / REFERENCE_FRICTION
+    grip = friction * load * math.sin(TYRE_C * math.atan(TYRE_B * slip))
+    long_force, lat_force = grip * long_pull / slip, grip * lat_pull / slip
+    torque = wheels[i, W_DRIVEN] * drive - wheels[i, W_DAMPING] * spin
+    brakes = controls[BRAKE] * wheels[i, W_BRAKE] + controls[HAND_BRAKE] * wheels[i, W_HAND]
+    # implicit in the tyre's stiffness: explicit steps of this size would make a slow wheel chatter
+    stiffness = friction * load * TYRE_B * TYRE_C / reference
+    response = h / (wheels[i, W_INERTIA] + h * stiffness * radius * radius)
+    spin += (torque - long_force * radius) * response
+    bite = brakes * response
+    spin = 0.0 if abs(spin) <= bite else spin - math.copysign(bite, spin)
+    state[WHEEL_SPEED + i] = spin
+    out[i, LONG_SLIP], out[i, LAT_SLIP], out[i, TORQUE] = long_slip, lat_slip, torque - brakes
+    out[i, LONG_FORCE], out[i, LAT_FORCE] = long_force, lat_force
+    long_force -= p[ROLLING] * load * max(-1.0, min(1.0, 4.0 * along))
+    force_x, force_y = long_force * cos - lat_force * sin, long_force * sin + lat_force * cos
+    total[0] += force_x
+    total[1] += force_y
+    total[2] += arm_x * force_y - arm_y * force_x
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, float64)",
+    nogil=True,
+    cache=True,
+)
+def _move_on_springs(state, p, wheels, out, total, gravity, h):
+    """Heave, pitch and roll under the springs and the tyres' pull; what has two wheels leans into the bend."""
+    lift, pitch_moment, roll_moment = 0.0, total[0] * p[CENTRE_Z], -total[1] * p[CENTRE_Z]
+    for i in range(4):
+        lift += out[i, LOAD]
+        pitch_moment += out[i, LOAD] * (wheels[i, W_X] - p[CENTRE_X])
+        roll_moment -= out[i, LOAD] * wheels[i, W_Y]
+    state[CLIMB] += (lift / p[MASS] - gravity) * h
+    state[Z] += state[CLIMB] * h
+    state[PITCH_RATE] += pitch_moment / (PITCH_SHARE * p[YAW_INERTIA]) * h
+    state[PITCH] += state[PITCH_RATE] * h
+    if p[LEANS] > 0.0:
+        turn = LEAN_PER_S * (math.atan(state[AY] / GRAVITY_M_S2) - state[ROLL])
+        state[ROLL_RATE] = turn
+        state[ROLL] += turn * min(h, 1.0 / LEAN_PER_S)
+        return
+    track = ROLL_ARM * max(0.5, wheels[1, W_Y] - wheels[0, W_Y])
+    state[ROLL_RATE] += roll_moment / (p[MASS] * track * track) * h
+    state[ROLL] += state[ROLL_RATE] * h
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64, boolean, float64)", nogil=True, cache=True
+)
+def _move_over_ground(state, p, total, controls, slope_m_s2, stands, h):
+    """Move and turn the body under the tyres' forces, air drag and the slope of the ground."""
+    force_x = total[0] - p[DRAG_N_S2_M2] * state[VX] * abs(state[VX]) - p[MASS] * slope_m_s2
+    force_y = total[1] - p[DRAG_N_S2_M2] * state[VY] * abs(state[VY])
+    ax, ay = force_x / p[MASS], force_y / p[MASS]
+    state[AY] += (ay - state[AY]) * min(1.0, 25.0 * h)
+    state[VX] += (ax + state[YAW_RATE] * state[VY]) * h
+    state[VY] += (ay - state[YAW_RATE] * state[VX]) * h
+    state[YAW_RATE] += total[2] / p[YAW_INERTIA] * h
+    speed = math.hypot(state[VX], state[VY])
+    held = controls[BRAKE] > 0.05 or controls[HAND_BRAKE] > 0.0
+    if speed < 0.4 and controls[THROTTLE] < 0.02 and held and stands:
+        # static friction: slip-based tyres alone would creep for ever
+        hold = 0.9 if speed > 0.001 else 0.0
+        state[VX] *= hold
+        state[VY] *= hold
+        state[YAW_RATE] *= hold
+    cos, sin = math.cos(state[YAW]), math.sin(state[YAW])
+    state[X] += (state[VX] * cos - state[VY] * sin) * h
+    state[Y] += (state[VX] * sin + state[VY] * cos) * h
+    state[YAW] += state[YAW_RATE] * h
+    state[ROLLED] += 0.5 * (state[WHEEL_SPEED] + state[WHEEL_SPEED + 1]) * h
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],"
+    " float64[::1], float64[:, ::1], float64[:, ::1], float64, int64)",
+    nogil=True,
+    cache=True,
+)
+def advance(state, p, wheels, torque_curve, steering_curve, gears, controls, ground, out, dt, substeps):
+    """Advance one vehicle by `dt` seconds.
+
+    `p`, `wheels`, `torque_curve`, `steering_curve`, `gears` are its model's tables; `ground` (4, 3) says for each wheel
+    the ground's z in metres at the tick's beginning, by how much it changes until its end, and how fast; `out` (4, 6)
+    receives the last substep's tyres.
+    """
     h = dt / substeps
-    base = front + rear
-    for _ in range(substeps):
-        speed = math.hypot(state[VX], state[VY])
-        share = np.interp(3.6 * speed, STEERING_CURVE_KMH, STEERING_CURVE_SHARE)
-        turn = steer * p[13] * share - state[STEER]
+    gravity = controls[GRAVITY]
+    base = wheels[0, W_X] - wheels[2, W_X]
+    total = np.zeros(3)
+    for n in range(substeps):
+        share = (n + 1.0) / substeps
+        turn_share = np.interp(3.6 * math.hypot(state[VX], state[VY]), steering_curve[:, 0], steering_curve[:, 1])
+        limit = max(wheels[0, W_STEER], wheels[1, W_STEER])
+        turn = controls[STEERING] * limit * turn_share - state[STEER]
         state[STEER] += max(-STEERING_SPEED_RAD_S * h, min(STEERING_SPEED_RAD_S * h, turn))
-        drive = _axle_torque(state, p, throttle, reverse, h)
-        force_x, force_y, moment = 0.0, 0.0, 0.0
+        drive = _drive_torque(state, p, wheels, torque_curve, gears, controls, h)
+        _spring_loads(state, p, wheels, ground, share, out, gravity)
+        total[:] = 0.0
         for i in range(4):
-            is_front = i < 2
-            x = front if is_front else -rear
-            y = -0.5 * track if i % 2 == 0 else 0.5 * track
-            # load: static, pitching under braking, rolling in bends
-            load = 0.5 * mass * GRAVITY_M_S2 * (rear if is_front else front) / base
-            load -= 0.5 * mass * state[AX] * height / base * (1.0 if is_front else -1.0)
-            load -= 0.5 * mass * state[AY] * height / track * (1.0 if y > 0.0 else -1.0)
-            load = max(load, 0.02 * mass)
-            angle = state[STEER] if is_front else 0.0
-            cos, sin = math.cos(angle), math.sin(angle)
-            at_x, at_y = state[VX] - state[YAW_RATE] * y, state[VY] + state[YAW_RATE] * x
-            along, across = at_x * cos + at_y * sin, -at_x * sin + at_y * cos
-            spin = state[WHEEL_SPEED + i]
-            reference = max(abs(along), max(abs(spin * radius), 1.2))
-            long_slip, lat_slip = (spin * radius - along) / reference, -across / reference
-            slip = math.hypot(long_slip, lat_slip) + 1e-9
-            grip = friction * load * math.sin(tyre_c * math.atan(tyre_b * slip))
-            long_force, lat_force = grip * long_slip / slip, grip * lat_slip / slip
-            torque = 0.0 if is_front else 0.5 * drive
-            brakes = brake * p[14] * (FRONT_BRAKE_SHARE if is_front else 1.0 - FRONT_BRAKE_SHARE)
-            if hand_brake and not is_front:
-                brakes += p[15]
-            # implicit in the tyre's stiffness: explicit steps of this size would make a slow wheel chatter
-            stiffness = friction * load * tyre_b * tyre_c / reference
-            response = h / (wheel_inertia + h * stiffness * radius * radius)
-            spin += (torque - long_force * radius) * response
-            bite = brakes * response
-            spin = 0.0 if abs(spin) <= bite else spin - math.copysign(bite, spin)
-            state[WHEEL_SPEED + i] = spin
-            body_x, body_y = long_force * cos - lat_force * sin, long_force * sin + lat_force * cos
-            force_x += body_x
-            force_y += body_y
-            moment += x * body_y - y * body_x
-            wheels[i, LOAD], wheels[i, LONG_SLIP], wheels[i, LAT_SLIP] = load, long_slip, lat_slip
-            wheels[i, TORQUE], wheels[i, LONG_FORCE], wheels[i, LAT_FORCE] = torque - brakes, long_force, lat_force
-            wheels[i, DRIVE] = torque
-        force_x -= p[11] * state[VX] * abs(state[VX])
-        force_x -= p[12] * mass * GRAVITY_M_S2 * max(-1.0, min(1.0, 4.0 * state[VX]))
-        ax, ay = force_x / mass, force_y / mass
-        # what rolls and pitches the body lags behind the forces
-        state[AX] += (ax - state[AX]) * min(1.0, 25.0 * h)
-        state[AY] += (ay - state[AY]) * min(1.0, 25.0 * h)
-        state[VX] += (ax + state[YAW_RATE] * state[VY]) * h
-        state[VY] += (ay - state[YAW_RATE] * state[VX]) * h
-        state[YAW_RATE] += moment / inertia * h
-        if speed < 0.4 and throttle < 0.02 and (brake > 0.05 or hand_brake):
-            # static friction: slip-based tyres alone would creep for ever
-            hold = 0.9 if speed > 0.001 else 0.0
-            state[VX] *= hold
-            state[VY] *= hold
-            state[YAW_RATE] *= hold
-        cos, sin = math.cos(state[YAW]), math.sin(state[YAW])
-        state[X] += (state[VX] * cos - state[VY] * sin) * h
-        state[Y] += (state[VX] * sin + state[VY] * cos) * h
-        state[YAW] += state[YAW_RATE] * h
-        state[ROLLED] += 0.5 * (state[WHEEL_SPEED] + state[WHEEL_SPEED + 1]) * h
+            steers = wheels[i, W_STEER] > 0.0
+            angle = wheel_angle(state[STEER], wheels[i, W_X], wheels[i, W_Y], wheels[2, W_X]) if steers else 0.0
+            _roll_wheel(state, p, wheels, i, angle, drive, controls, out, total, h)
+        front = 0.5 * (ground[0, 0] + ground[1, 0] + share * (ground[0, 1] + ground[1, 1]))
+        rear = 0.5 * (ground[2, 0] + ground[3, 0] + share * (ground[2, 1] + ground[3, 1]))
+        # the ground's slope pulls at what stands on it; a kerb between the axles is a slope, too
+        stands = out[0, LOAD] + out[1, LOAD] + out[2, LOAD] + out[3, LOAD] > 0.0
+        slope_m_s2 = gravity * (front - rear) / base if stands else 0.0
+        _move_on_springs(state, p, wheels, out, total, gravity, h)
+        _move_over_ground(state, p, total, controls, slope_m_s2, stands, h)
 
 
 def substeps_of(dt_s: float) -> int:
     """Return how many substeps a tick of `dt_s` needs for the wheels' spin to stay stable."""
     return max(1, math.ceil(dt_s / SUBSTEP_S))
-
-
-def physics_control(model: VehicleModel) -> layouts.VehiclePhysicsControl:
-    """Return a model's parameters as CARLA reports them; wheel positions are relative to the actor, in centimetres."""
-    curve = [
-        layouts.Vector2D(rpm, model.peak_torque_nm * torque_share(rpm, model.max_rpm))
-        for rpm in np.linspace(0.0, model.max_rpm, 7).tolist()
-    ]
-    return layouts.VehiclePhysicsControl(
-        torque_curve=curve,
-        max_rpm=model.max_rpm,
-        moi=1.0,
-        damping_rate_full_throttle=0.0,
-        damping_rate_zero_throttle_clutch_engaged=0.06,
-        damping_rate_zero_throttle_clutch_disengaged=0.0,
-        use_gear_autobox=True,
-        gear_switch_time=SHIFT_TIME_S,
-        clutch_strength=10.0,
-        final_ratio=model.final_ratio,
-        forward_gears=[
-            layouts.GearPhysicsControl(ratio, SHIFT_DOWN_AT, SHIFT_UP_AT)
-            for ratio in GEAR_RATIOS[NEUTRAL + 1 :].tolist()
-        ],
-        mass=model.mass_kg,
-        drag_coefficient=model.drag_n_s2_m2,
-        center_of_mass=layouts.Vector3D(0.5 * (model.rear_axle_m - model.front_axle_m), 0.0, model.centre_of_mass_m),
-        steering_curve=[
-            layouts.Vector2D(x, y)
-            for x, y in zip(STEERING_CURVE_KMH.tolist(), STEERING_CURVE_SHARE.tolist(), strict=True)
-        ],
-        wheels=[_wheel_control(model, i) for i in range(4)],
-        use_sweep_wheel_collision=False,
-    )
-
-
-def _wheel_control(model: VehicleModel, index: int) -> layouts.WheelPhysicsControl:
-    is_front = index < 2
-    x_m = model.front_axle_m if is_front else -model.rear_axle_m
-    y_m = 0.5 * model.track_m * (-1.0 if index % 2 == 0 else 1.0)
-    share = FRONT_BRAKE_SHARE if is_front else 1.0 - FRONT_BRAKE_SHARE
-    return layouts.WheelPhysicsControl(
-        tire_friction=model.friction,
-        damping_rate=0.0,
-        max_steer_angle=math.degrees(model.max_steer_rad) if is_front else 0.0,
-        radius=100.0 * model.wheel_radius_m,
-        max_brake_torque=share * model.brake_torque_nm,
-        max_handbrake_torque=0.0 if is_front else model.hand_brake_torque_nm,
-        position=layouts.Vector3D(100.0 * x_m, 100.0 * y_m, 100.0 * model.wheel_radius_m),
-    )
-
-
-def with_physics_control(model: VehicleModel, control: layouts.VehiclePhysicsControl) -> VehicleModel:
-    """Return the model with what of CARLA's parameters it has; the rest (clutch, damping, curves' shape) is ignored."""
-    wheels = control.wheels
-    peak = max((point.y for point in control.torque_curve), default=model.peak_torque_nm)
-    changed = replace(
-        model,
-        mass_kg=max(1.0, control.mass),
-        yaw_inertia_kg_m2=model.yaw_inertia_kg_m2 * max(1.0, control.mass) / model.mass_kg,
-        drag_n_s2_m2=max(0.0, control.drag_coefficient),
-        final_ratio=max(0.1, control.final_ratio),
-        max_rpm=max(2.0 * IDLE_RPM, control.max_rpm),
-        peak_torque_nm=max(0.0, peak) / _PEAK_SHARE,
-    )
-    if len(wheels) != 4:
-        return changed
-    return replace(
-        changed,
-        friction=max(0.05, sum(wheel.tire_friction for wheel in wheels) / 4.0),
-        wheel_radius_m=max(0.05, wheels[0].radius / 100.0),
-        max_steer_rad=math.radians(max(wheel.max_steer_angle for wheel in wheels)),
-        brake_torque_nm=wheels[0].max_brake_torque + wheels[2].max_brake_torque,
-        hand_brake_torque_nm=wheels[2].max_handbrake_torque,
-    )
-
-
-_PEAK_SHARE = max(torque_share(rpm, 6000.0) for rpm in np.linspace(0.0, 6000.0, 7).tolist())
-
-
-def telemetry(
-    model: VehicleModel, state: NDArray[np.float64], wheels: NDArray[np.float64], control: layouts.VehicleControl
-) -> layouts.VehicleTelemetryData:
-    """Return what a vehicle does now, from the last substep of its last tick."""
-    gear = int(state[GEAR])
-    axle_speed = 0.5 * float(state[WHEEL_SPEED + 2] + state[WHEEL_SPEED + 3])
-    rpm = max(IDLE_RPM, abs(axle_speed * float(GEAR_RATIOS[gear]) * model.final_ratio) * RPM_PER_RAD_S)
-    speed = math.hypot(float(state[VX]), float(state[VY]))
-    rest_load = model.mass_kg * GRAVITY_M_S2 / 4.0
-    return layouts.VehicleTelemetryData(
-        speed=speed,
-        steer=control.steer,
-        throttle=control.throttle,
-        brake=control.brake,
-        engine_rpm=rpm,
-        gear=gear - NEUTRAL,
-        drag=model.drag_n_s2_m2 * speed * speed,
-        wheels=[
-            layouts.WheelTelemetryData(
-                tire_friction=model.friction,
-                lat_slip=row[LAT_SLIP],
-                long_slip=row[LONG_SLIP],
-                omega=float(state[WHEEL_SPEED + i]),
-                tire_load=row[LOAD],
-                normalized_tire_load=row[LOAD] / rest_load,
-                torque=row[TORQUE],
-                long_force=row[LONG_FORCE],
-                lat_force=row[LAT_FORCE],
-                normalized_long_force=row[LONG_FORCE] / rest_load,
-                normalized_lat_force=row[LAT_FORCE] / rest_load,
-            )
-            for i, row in enumerate(wheels.tolist())
-        ],
-    )

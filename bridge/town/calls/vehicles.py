@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from bridge.carla_wire import layouts
 from bridge.town import vehicle as dynamics
+from bridge.town import vehicle_reports as reports
+from bridge.town.ackermann import AckermannDriver
 from bridge.town.actors import Actor, Vehicle
 from bridge.town.calls.registry import Call, answers, finite, finite_vector
 from bridge.town.walkers import Walker
@@ -16,7 +20,7 @@ FORCE_LASTS_S = 0.05
 
 @answers("apply_control_to_vehicle")
 def apply_control_to_vehicle(call: Call, actor_id: int, control: layouts.VehicleControl) -> None:
-    """Set pedals, steering, hand brake and reverse; gears shift by themselves."""
+    """Set pedals, steering, hand brake, reverse and gear; without manual_gear_shift gears shift by themselves."""
     finite(control.throttle, control.steer, control.brake)
     vehicle = call.actor(actor_id, Vehicle)
     vehicle.control, vehicle.ackermann = control, None
@@ -24,55 +28,62 @@ def apply_control_to_vehicle(call: Call, actor_id: int, control: layouts.Vehicle
 
 @answers("apply_ackermann_control_to_vehicle")
 def apply_ackermann_control_to_vehicle(call: Call, actor_id: int, control: layouts.VehicleAckermannControl) -> None:
-    """Set a steering angle and a speed to reach; the town's own controller moves the pedals."""
-    finite(control.steer, control.speed, control.acceleration)
-    call.actor(actor_id, Vehicle).ackermann = control
+    """Set a steering angle and a speed to reach; two controllers with CARLA's gains move the pedals."""
+    finite(control.steer, control.steer_speed, control.speed, control.acceleration)
+    vehicle = call.actor(actor_id, Vehicle)
+    if vehicle.ackermann is None:
+        vehicle.ackermann = AckermannDriver(control)
+    vehicle.ackermann.target = control
 
 
 @answers("apply_ackermann_controller_settings")
 def apply_ackermann_controller_settings(
     call: Call, actor_id: int, settings: layouts.AckermannControllerSettings
 ) -> None:
-    """Store the gains; the town's controller has its own."""
+    """Set the gains of the two controllers."""
+    finite(settings.speed_kp, settings.speed_ki, settings.speed_kd)
+    finite(settings.accel_kp, settings.accel_ki, settings.accel_kd)
     call.actor(actor_id, Vehicle).ackermann_settings = settings
 
 
 @answers("get_ackermann_controller_settings")
 def get_ackermann_controller_settings(call: Call, actor_id: int) -> layouts.AckermannControllerSettings:
-    """The gains that were stored."""
+    """The gains of the two controllers."""
     return call.actor(actor_id, Vehicle).ackermann_settings
 
 
 @answers("get_physics_control")
 def get_physics_control(call: Call, actor_id: int) -> layouts.VehiclePhysicsControl:
     """The parameters of a vehicle's model."""
-    return dynamics.physics_control(call.actor(actor_id, Vehicle).model)
+    vehicle = call.actor(actor_id, Vehicle)
+    return reports.physics_control(vehicle.model, vehicle.pose)
 
 
 @answers("apply_physics_control")
 def apply_physics_control(call: Call, actor_id: int, control: layouts.VehiclePhysicsControl) -> None:
-    """Change mass, engine, drag, wheels, brakes and steering; what the model has no counterpart for is ignored."""
-    finite(control.mass, control.drag_coefficient, control.final_ratio, control.max_rpm)
-    finite(*(point.y for point in control.torque_curve))
+    """Change mass, engine, gears, drag, steering, tyres and brakes; the wheels stay where they are."""
+    finite(*(value for value in msgspec.structs.astuple(control) if isinstance(value, float)))
+    finite_vector(control.center_of_mass)
+    for row in (*control.torque_curve, *control.steering_curve, *control.forward_gears):
+        finite(*msgspec.structs.astuple(row))
     for wheel in control.wheels:
-        finite(wheel.tire_friction, wheel.radius, wheel.max_steer_angle)
-        finite(wheel.max_brake_torque, wheel.max_handbrake_torque)
+        finite(*(value for value in msgspec.structs.astuple(wheel) if isinstance(value, float)))
     vehicle = call.actor(actor_id, Vehicle)
-    vehicle.set_model(dynamics.with_physics_control(vehicle.model, control))
+    vehicle.chassis.set_model(reports.with_physics_control(vehicle.model, control))
 
 
 @answers("get_telemetry_data")
 def get_telemetry_data(call: Call, actor_id: int) -> layouts.VehicleTelemetryData:
     """What engine and tyres do now."""
     vehicle = call.actor(actor_id, Vehicle)
-    return dynamics.telemetry(vehicle.model, vehicle.dynamics, vehicle.wheels, vehicle.control)
+    return vehicle.chassis.telemetry(vehicle.control)
 
 
 @answers("get_wheel_steer_angle")
 def get_wheel_steer_angle(call: Call, actor_id: int, wheel: int) -> float:
-    """A wheel's steering angle in degrees, right positive; rear wheels (2, 3) do not steer."""
+    """A wheel's steering angle in degrees, right positive; the inner wheel of a bend turns more, rear ones do not."""
     vehicle = call.actor(actor_id, Vehicle)
-    return math.degrees(float(vehicle.dynamics[dynamics.STEER])) if wheel in (0, 1) else 0.0
+    return vehicle.chassis.wheel_steer_deg(wheel) if 0 <= wheel < len(vehicle.model.wheels) else 0.0
 
 
 @answers("set_actor_target_velocity")
@@ -92,7 +103,7 @@ def set_actor_target_angular_velocity(call: Call, actor_id: int, velocity: layou
     """Give a vehicle an angular velocity in deg/s about its upright axis."""
     actor, (_x, _y, yaw_rate_deg_s) = call.actor(actor_id, Actor), finite_vector(velocity)
     if isinstance(actor, Vehicle):
-        actor.dynamics[dynamics.YAW_RATE] = math.radians(yaw_rate_deg_s)
+        actor.chassis.state[dynamics.YAW_RATE] = math.radians(yaw_rate_deg_s)
 
 
 @answers("enable_actor_constant_velocity")

@@ -16,6 +16,7 @@ from bridge.town.footprints import overlaps
 from bridge.town.pose import Pose
 from bridge.town.walkers import Walker
 
+FLAT = (0.0, 0.0, 0.0, 0.0)
 NO_BOXES = StaticWorld(np.empty((0, 5)))
 WALL = StaticWorld(np.array([[20.0, 0.0, 1.0, 30.0, 0.0]]))
 
@@ -31,7 +32,7 @@ def go(vehicles: list[Vehicle], boxes: StaticWorld, seconds: float) -> list:
     events = []
     for _ in range(round(seconds / 0.05)):
         for vehicle in vehicles:
-            vehicle.advance(0.05, 0.0)
+            vehicle.advance(0.05, FLAT)
         events += collide(vehicles, [], boxes, 0.05)
     return events
 
@@ -53,7 +54,7 @@ def test_pushing_against_a_wall_stays_outside() -> None:
     driver.control = layouts.VehicleControl(throttle=1.0, steer=0.3)
     go([driver], WALL, 6.0)
     assert not overlaps(footprint(driver), type(footprint(driver))(20.0, 0.0, 0.99, 30.0, 0.0))
-    assert math.hypot(*driver.velocity_m_s[:2]) < 15.0 and np.isfinite(driver.dynamics).all()
+    assert math.hypot(*driver.velocity_m_s[:2]) < 15.0 and np.isfinite(driver.chassis.state).all()
 
 
 def test_rear_end_collision_hands_momentum_on() -> None:
@@ -78,7 +79,7 @@ def test_frozen_and_ghostly_vehicles() -> None:
 def test_walkers_are_noticed() -> None:
     driver = car(1, 0.0, forward_m_s=8.0)
     walker = Walker(2, layouts.ActorDescription(0, "walker.pedestrian.0001"), Pose(2.0, 0.0, 0.9))
-    driver.advance(0.05, 0.0)
+    driver.advance(0.05, FLAT)
     events = collide([driver], [walker], NO_BOXES, 0.05)
     assert [(event.actor.actor_id, event.other.actor_id) for event in events] == [(1, 2), (2, 1)]
     walker.collides = False
@@ -95,6 +96,6 @@ def test_a_heap_of_cars_neither_explodes_nor_gains_energy(starts: list[tuple[flo
     cars = [car(i, x, y, yaw, speed) for i, (x, y, yaw, speed) in enumerate(starts)]
     go(cars, WALL, 3.0)
     for vehicle in cars:
-        assert np.isfinite(vehicle.dynamics).all()
+        assert np.isfinite(vehicle.chassis.state).all()
         assert math.hypot(*vehicle.velocity_m_s[:2]) < 45.0
         assert abs(vehicle.pose.x_m) < 80.0 and abs(vehicle.pose.y_m) < 80.0
