@@ -10,6 +10,8 @@ from bridge.carla_wire import layouts
 
 STANDING_M_S = 0.1
 """Below this speed a vehicle that is to stand gets the full brake, and may change between forward and reverse."""
+ACCELERATION_SMOOTHING = 0.2
+"""Share of the newest acceleration in what the pedal goes by: without it the pedal would answer every jolt."""
 MAX_ACCELERATION_M_S2, MAX_DECELERATION_M_S2 = 3.0, 8.0
 
 
@@ -34,7 +36,7 @@ class AckermannDriver:
         self.target = target
         self._speed, self._acceleration = _Pid(), _Pid()
         self._wanted_m_s2 = 0.0
-        self._pedal = 0.0
+        self._pedal = self._acceleration_m_s2 = 0.0
         self._steer_rad = 0.0
         self._reverse = False
 
@@ -46,8 +48,9 @@ class AckermannDriver:
         gains: layouts.AckermannControllerSettings,
         dt_s: float,
     ) -> layouts.VehicleControl:
-        """Return the pedals for the next tick of `dt_s`; speed and acceleration are along the vehicle, forward positive."""
+        """Return the pedals for the next tick of `dt_s`; speed and acceleration are along the vehicle."""
         target = self.target
+        self._acceleration_m_s2 += ACCELERATION_SMOOTHING * (acceleration_m_s2 - self._acceleration_m_s2)
         steer = max(-1.0, min(1.0, self._steer(dt_s) / max_steer_rad)) if max_steer_rad > 0.0 else 0.0
         if abs(speed_m_s) < STANDING_M_S:
             self._reverse = target.speed < 0.0
@@ -63,7 +66,7 @@ class AckermannDriver:
         self._wanted_m_s2 += self._speed.step(wanted_speed - way * speed_m_s, speed_gains, dt_s)
         self._wanted_m_s2 = max(-limit_down, min(limit_up, self._wanted_m_s2))
         pedal_gains = (gains.accel_kp, gains.accel_ki, gains.accel_kd)
-        self._pedal += self._acceleration.step(self._wanted_m_s2 - way * acceleration_m_s2, pedal_gains, dt_s)
+        self._pedal += self._acceleration.step(self._wanted_m_s2 - way * self._acceleration_m_s2, pedal_gains, dt_s)
         self._pedal = max(-1.0, min(1.0, self._pedal))
         return layouts.VehicleControl(
             throttle=max(0.0, self._pedal), steer=steer, brake=max(0.0, -self._pedal), reverse=self._reverse

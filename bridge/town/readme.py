@@ -29,7 +29,9 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `calls/` | the handlers, by subject, each registered with `@answers(...)` |
 | `simulation`, `episode`, `clock` | the state, one tick of it, and what makes it tick |
 | `actors`, `walkers`, `traffic_lights`, `sensors` | what an actor of each kind knows, does and measures |
-| `vehicle`, `collisions` | the planar four-tyre car, and what happens when it meets something |
+| `vehicle_model`, `vehicle`, `chassis` | a vehicle's parameters, its motion on tyres and springs, and one at work |
+| `vehicle_reports`, `ackermann` | physics control and telemetry in CARLA's terms; its speed controller |
+| `collisions`, `footprints` | what happens when bodies meet |
 | `cameras`, `streams` | planes from the painter to CARLA's images; delivery to subscribers |
 | `navmesh` | the pedestrians' navigation mesh |
 | `streets`, `roads`, `opendrive`, `plan` | the street network and its OpenDRIVE text |
@@ -58,7 +60,11 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
 
 ## Where it differs from CARLA
 
-* Vehicles are planar: no pitch or roll; they stand on the ground, climb kerbs and fall when put into the air.
+* Vehicles heave, pitch and roll on springs, lean when they have two wheels, climb kerbs and fall when put into the
+  air; what is put on its roof stays there (failure state Rollover). Collisions push them in the plane only.
+* A tyre with CARLA's default friction (3.5) and stiffnesses (17, 1000) is one on dry asphalt. All of
+  `VehiclePhysicsControl` has effect but `use_sweep_wheel_collision` and the wheels' positions.
+* Angular impulses and torques turn vehicles about their upright axis only.
 * Bodies collide as upright boxes: vehicles push each other and stop at houses, trees and parked cars; walkers are hit
   without being moved. A collision with the static world names `static.unknown`.
 * Every attachment is rigid, spring arms included.

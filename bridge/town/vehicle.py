@@ -112,7 +112,8 @@ def _drive_torque(state, p, wheels, torque_curve, gears, controls, h):
         axle_speed += wheels[i, W_DRIVEN] * state[WHEEL_SPEED + i]
     state[SHIFTING] = max(0.0, state[SHIFTING] - h)
     ratio = gears[int(state[GEAR]), 0] * p[FINAL_RATIO]
-    _shift(state, p, gears, controls, abs(axle_speed * ratio) * RPM_PER_RAD_S)
+    # the box goes by the speed over ground: spinning wheels would make it hunt
+    _shift(state, p, gears, controls, abs(state[VX] / wheels[2, W_RADIUS] * ratio) * RPM_PER_RAD_S)
     ratio = gears[int(state[GEAR]), 0] * p[FINAL_RATIO]
     throttle, idle, top = controls[THROTTLE], p[IDLE_RPM] / RPM_PER_RAD_S, p[MAX_RPM] / RPM_PER_RAD_S
     rpm = state[ENGINE] * RPM_PER_RAD_S
@@ -233,9 +234,7 @@ def _move_on_springs(state, p, wheels, out, total, gravity, h):
     state[ROLL] += state[ROLL_RATE] * h
 
 
-@njit(
-    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64, boolean, float64)", nogil=True, cache=True
-)
+@njit("void(float64[::1], float64[::1], float64[::1], float64[::1], float64, boolean, float64)", nogil=True, cache=True)
 def _move_over_ground(state, p, total, controls, slope_m_s2, stands, h):
     """Move and turn the body under the tyres' forces, air drag and the slope of the ground."""
     force_x = total[0] - p[DRAG_N_S2_M2] * state[VX] * abs(state[VX]) - p[MASS] * slope_m_s2

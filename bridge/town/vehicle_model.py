@@ -88,7 +88,7 @@ class VehicleModel:
     steering_curve: Curve = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))
     centre_x_m: float = 0.0
     ride_hz: float = 1.5
-    damping_ratio: float = 0.4
+    damping_ratio: float = 0.6
     leans: bool = False
     rolling_resistance: float = 0.012
     idle_rpm: float = 900.0

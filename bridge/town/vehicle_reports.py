@@ -23,7 +23,7 @@ from bridge.town.vehicle_model import (
 
 
 def physics_control(model: VehicleModel, pose: Pose) -> layouts.VehiclePhysicsControl:
-    """Return a model's parameters in CARLA's units; wheel positions are in the world, in centimetres, as CARLA's are."""
+    """Return a model's parameters in CARLA's units; as in CARLA, wheel positions are in the world, in centimetres."""
     return layouts.VehiclePhysicsControl(
         torque_curve=[layouts.Vector2D(*point) for point in model.torque_curve],
         max_rpm=model.max_rpm,
@@ -159,4 +159,3 @@ def wheel_steer_deg(model: VehicleModel, state: NDArray[np.float64], index: int)
         return 0.0
     steer = float(state[dynamics.STEER])
     return math.degrees(dynamics.wheel_angle(steer, wheel.x_m, wheel.y_m, model.wheels[2].x_m))
-

@@ -83,7 +83,7 @@ put_down(cameras)
     # the flat painter's flow is the camera's motion in metres, taken for pixels: half a metre a tick
     assert abs(seen["flow"][0]) == pytest.approx(0.5 * 2 / 64, rel=0.01)
     assert seen["pose"][0] - seen["vehicle"][0] == pytest.approx(1.5, abs=0.01)
-    assert seen["pose"][1] - seen["vehicle"][1] == pytest.approx(1.6, abs=1e-4)
+    assert seen["pose"][1] - seen["vehicle"][1] == pytest.approx(1.6, abs=0.01)
     assert seen["pose"][2] == pytest.approx(seen["vehicle"][2], abs=1e-3)
 
 
@@ -134,25 +134,25 @@ def test_gnss_and_imu_measure_the_vehicle(client) -> None:
     seen = client(
         RIG
         + """
-gnss = world.spawn_actor(library.find("sensor.other.gnss"), carla.Transform(carla.Location(z=2.0)), attach_to=vehicle)
+gnss = world.spawn_actor(library.find("sensor.other.gnss"), carla.Transform(), attach_to=vehicle)
 imu = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), attach_to=vehicle)
 places, felt = queue.Queue(), queue.Queue()
 gnss.listen(places.put)
 imu.listen(felt.put)
-for _ in range(20):
+for _ in range(60):
     world.tick()
-rest = [felt.get(timeout=5.0) for _ in range(20)][-1]
+rest = [felt.get(timeout=5.0) for _ in range(60)][-1]
 vehicle.apply_control(carla.VehicleControl(throttle=0.7, steer=0.2))
 for _ in range(30):
     frame = world.tick()
 moving = [felt.get(timeout=5.0) for _ in range(30)][-1]
-place = [places.get(timeout=5.0) for _ in range(50)][-1]
-there = world.get_map().transform_to_geolocation(vehicle.get_location() + carla.Location(z=2.0))
+place = [places.get(timeout=5.0) for _ in range(90)][-1]
+there = world.get_map().transform_to_geolocation(vehicle.get_location())
 forward = vehicle.get_transform().get_forward_vector()
 answer(frame=[place.frame, moving.frame, frame], rest=xyz(rest.accelerometer),
        gyro=moving.gyroscope.z, compass=rest.compass,
        turning=vehicle.get_angular_velocity().z, ahead=moving.accelerometer.x,
-       acceleration=vehicle.get_acceleration().dot(forward),
+       acceleration=(vehicle.get_acceleration() + carla.Vector3D(z=9.81)).dot(forward),
        off=[place.latitude - there.latitude, place.longitude - there.longitude, place.altitude - there.altitude],
        yaw=points[0].rotation.yaw)
 put_down([gnss, imu])

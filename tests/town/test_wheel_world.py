@@ -102,7 +102,7 @@ world = client.get_world()
 enter_sync(world)
 library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
 vehicle = world.spawn_actor(library.find("vehicle.audi.tt"), points[3])
-for _ in range(30):
+for _ in range(60):
     world.tick()
 before = vehicle.get_transform()
 for _ in range(200):
@@ -110,7 +110,8 @@ for _ in range(200):
 after = vehicle.get_transform()
 answer(moved=after.location.distance(before.location), turned=abs(after.rotation.yaw - before.rotation.yaw))
 """)
-    assert seen == {"moved": 0.0, "turned": 0.0}
+    assert seen["moved"] < 1e-4, "its springs have come to rest"
+    assert seen["turned"] == 0.0
 
 
 def test_teleport_frozen_physics_and_given_velocities(client) -> None:
@@ -343,7 +344,7 @@ world = client.get_world()
 enter_sync(world)
 point = world.get_map().get_spawn_points()[0]
 vehicle = world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.tt"), point)
-for _ in range(10):
+for _ in range(60):
     world.tick()
 above = point.location + carla.Location(z=4)
 hit = world.ground_projection(above, 20.0)

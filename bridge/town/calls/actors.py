@@ -218,10 +218,12 @@ _RUN: dict[type[commands.Command], Callable[..., Any]] = {
     commands.ApplyTargetAngularVelocity: vehicles.set_actor_target_angular_velocity,
     commands.ApplyImpulse: vehicles.add_actor_impulse,
     commands.ApplyForce: vehicles.add_actor_force,
+    commands.ApplyAngularImpulse: vehicles.add_actor_angular_impulse,
+    commands.ApplyTorque: vehicles.add_actor_torque,
     commands.SetSimulatePhysics: set_actor_simulate_physics,
     commands.SetEnableGravity: set_actor_enable_gravity,
     commands.SetVehicleLightState: _set_light_state,
     commands.ApplyLocation: set_actor_location,
     commands.SetTrafficLightState: lights.set_traffic_light_state,
 }
-"""What runs a command; autopilot, telemetry, torque and angular impulse have no effect on the server."""
+"""What runs a command; autopilot and telemetry have no effect on the server."""

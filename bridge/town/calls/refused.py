@@ -17,10 +17,6 @@ _NO_GBUFFERS = "The town's renderer has no G-buffers"
 _ONE_PHYSICS = "The town has one physics model for vehicles"
 
 for _method, _why in {
-    "add_actor_angular_impulse": "The town's vehicles take pushes, not twists",
-    "add_actor_force_at_location": "The town's vehicles are pushed at their middle only",
-    "add_actor_impulse_at_location": "The town's vehicles are pushed at their middle only",
-    "add_actor_torque": "The town's vehicles take pushes, not twists",
     "apply_color_texture_to_objects": _NO_TEXTURES,
     "apply_float_color_texture_to_objects": _NO_TEXTURES,
     "are_gbuffers_enabled": _NO_GBUFFERS,

@@ -126,11 +126,46 @@ def add_actor_impulse(call: Call, actor_id: int, impulse: layouts.Vector3D) -> N
         actor.push(push_n_s)
 
 
+@answers("add_actor_impulse_at_location")
+def add_actor_impulse_at_location(
+    call: Call, actor_id: int, impulse: layouts.Vector3D, location: layouts.Vector3D
+) -> None:
+    """Push a vehicle, N s, at a place, both in world axes: off its middle it turns, too."""
+    actor, push_n_s = call.actor(actor_id, Actor), finite_vector(impulse)
+    x_m, y_m, _z_m = finite_vector(location)
+    if isinstance(actor, Vehicle):
+        actor.push_at(push_n_s, x_m, y_m)
+
+
+@answers("add_actor_angular_impulse")
+def add_actor_angular_impulse(call: Call, actor_id: int, impulse: layouts.Vector3D) -> None:
+    """Turn a vehicle about its upright axis, kg m2 deg/s."""
+    actor, (_x, _y, twist) = call.actor(actor_id, Actor), finite_vector(impulse)
+    if isinstance(actor, Vehicle):
+        actor.spin(math.radians(twist))
+
+
 @answers("add_actor_force")
 def add_actor_force(call: Call, actor_id: int, force: layouts.Vector3D) -> None:
     """Push a vehicle for one tick, N in world axes."""
+    add_actor_impulse(call, actor_id, _during_a_tick(call, force))
+
+
+@answers("add_actor_force_at_location")
+def add_actor_force_at_location(call: Call, actor_id: int, force: layouts.Vector3D, location: layouts.Vector3D) -> None:
+    """Push a vehicle for one tick, N, at a place, both in world axes."""
+    add_actor_impulse_at_location(call, actor_id, _during_a_tick(call, force), location)
+
+
+@answers("add_actor_torque")
+def add_actor_torque(call: Call, actor_id: int, torque: layouts.Vector3D) -> None:
+    """Turn a vehicle about its upright axis for one tick, kg m2 deg/s2."""
+    add_actor_angular_impulse(call, actor_id, _during_a_tick(call, torque))
+
+
+def _during_a_tick(call: Call, force: layouts.Vector3D) -> layouts.Vector3D:
     fixed_s = layouts.optional_value(call.simulation.episode.settings.fixed_delta_seconds) or FORCE_LASTS_S
-    add_actor_impulse(call, actor_id, layouts.Vector3D(force.x * fixed_s, force.y * fixed_s, force.z * fixed_s))
+    return layouts.Vector3D(force.x * fixed_s, force.y * fixed_s, force.z * fixed_s)
 
 
 @answers("set_vehicle_light_state")
