@@ -97,7 +97,7 @@ class Family:
     adapt: Callable[[Any, str, Mapping[str, Tensor]], dict[str, Tensor]]
     traits: Callable[[Any], Traits]
     make_model: Callable[[ModelParts], Model]
-    dry_run: Callable[[nn.Module, Any, tuple[int, int]], Iterator[str]]
+    dry_run: Callable[[Any, Any, tuple[int, int]], Iterator[str]]
 
 
 def family_names() -> tuple[str, ...]:

@@ -1,0 +1,227 @@
+"""The family "vid2vid" (Wang et al. 2018): label maps, edge maps or poses to video, its last pictures carried along.
+
+Each frame is drawn from three inputs (two past, one current) and two past pictures: a hallucinated picture is blended
+with the last picture, warped by a flow that the network estimates itself. Coarse scales are drawn first; each scale
+remembers its own pictures. The first two pictures of a sequence are given, or made by a network that looks at one frame
+alone, or the third frame begins from black. The state is a value: `Vid2vidState`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from bridge.protocol.errors import RenderRefused
+from bridge.protocol.messages import PlaneName
+from renderer.inputs import ModelInput, instance_edges
+from renderer.layers import pool
+from renderer.models.base import ModelOutput, truncate_to_uint8
+from renderer.models.face_looks import FEATURE_CHANNELS
+from renderer.models.family import Family, ModelParts, Traits
+from renderer.models.label_stack import FramePlanes, LabelStack, make_stacks
+from renderer.models.speed import REFERENCE, Speed
+from renderer.models.upstream import without_statistics
+from renderer.models.vid2vid_checkpoint import recognise
+from renderer.models.vid2vid_config import Vid2vidConfig
+from renderer.models.vid2vid_networks import Drawing, Vid2vid
+
+SIZE_MULTIPLE_PX: Final = 32
+
+
+@dataclass(frozen=True)
+class Vid2vidState:
+    """All that one sequence remembers: its last inputs and pictures, oldest first, at most two of each.
+
+    `pictures[scale]` are that scale's own, (B,3,H,W) float32 [-1, 1], the coarsest scale first. While a sequence
+    begins, there are only those of the finest scale, the last entry.
+    """
+
+    inputs: tuple[FramePlanes, ...]
+    pictures: tuple[tuple[Tensor, ...], ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a step drew: the picture (B,3,H,W) float32 [-1, 1], and each scale's drawing, () for a first picture."""
+
+    picture_B3HW: Tensor
+    scales: tuple[Drawing, ...] = ()
+
+
+class Vid2vidModel:
+    """A loaded vid2vid; see `Model`. Frames 0 and 1 of a sequence are its first pictures, from 2 on it is recurrent."""
+
+    def __init__(self, parts: ModelParts) -> None:
+        self.card = parts.card
+        self.device = parts.device
+        self.summary = f"{parts.device.type}, {parts.speed.precision}"
+        self.network: Vid2vid = parts.network.to(parts.device)  # type: ignore[assignment]
+        self.config: Vid2vidConfig = parts.config
+        self.speed = parts.speed
+
+    @torch.inference_mode()
+    def step(self, frame: ModelInput, state: Vid2vidState | None) -> tuple[ModelOutput, Vid2vidState]:
+        """Synthesize one frame; the stages are `infer` and `to_uint8`."""
+        start_s = time.perf_counter()
+        drawn, after = advance(self.network, frame, state, self.speed)
+        drawn_s = time.perf_counter()
+        rgb = truncate_to_uint8(drawn.picture_B3HW)
+        stages_ms = {"infer": (drawn_s - start_s) * 1e3, "to_uint8": (time.perf_counter() - drawn_s) * 1e3}
+        return ModelOutput(rgb, stages_ms), after
+
+
+def advance(
+    network: Vid2vid, frame: ModelInput, state: Vid2vidState | None, speed: Speed = REFERENCE
+) -> tuple[Drawn, Vid2vidState]:
+    """Draw the next frame of a sequence, its first one without a state; return it with the state after it.
+
+    Raises RenderRefused for a frame that is too small or lacks what the model begins with.
+    """
+    c = network.config
+    planes = frame_planes(c, frame)
+    past = state or Vid2vidState((), ())
+    inputs = (*past.inputs, planes)
+    if len(inputs) < c.num_frames:
+        return _begin(network, frame, inputs, past, speed)
+    stacks = make_stacks(inputs, c.num_labels, c.foreground_labels, c.num_scales, speed)
+    pictures = past.pictures or _black(c, stacks)
+    drawings = network.draw(stacks, pictures, blend=bool(past.pictures))
+    after = tuple((*old[1:], drawing.picture_B3HW) for old, drawing in zip(pictures, drawings, strict=True))
+    return Drawn(drawings[-1].picture_B3HW, drawings), Vid2vidState(inputs[1:], after)
+
+
+def _begin(
+    network: Vid2vid, frame: ModelInput, inputs: tuple[FramePlanes, ...], past: Vid2vidState, speed: Speed
+) -> tuple[Drawn, Vid2vidState]:
+    """Draw one of the frames before the first recurrent one."""
+    c = network.config
+    picture_B3HW = frame.first_B3HW
+    if picture_B3HW is None and c.first_pictures == "single":
+        picture_B3HW = network.first_picture(inputs[-1], frame.reference_B3HW)
+    if picture_B3HW is None and c.first_pictures == "given":
+        raise RenderRefused(
+            "missing-first-picture",
+            f"this model has no network for first frames, and frame {len(inputs) - 1} of the sequence came without one",
+            "Give the first frames, or import the checkpoint together with its single-frame network",
+        )
+    if picture_B3HW is None:  # a standing start from black: nothing of it is remembered, as upstream draws nothing here
+        standing = (*(inputs[:1] * (c.num_frames - len(inputs))), *inputs)
+        stacks = make_stacks(standing, c.num_labels, c.foreground_labels, c.num_scales, speed)
+        drawings = network.draw(stacks, _black(c, stacks), blend=False)
+        return Drawn(drawings[-1].picture_B3HW, drawings), Vid2vidState(inputs, ())
+    begun = (*(past.pictures[-1] if past.pictures else ()), picture_B3HW)
+    if len(begun) < len(inputs):
+        return Drawn(picture_B3HW), Vid2vidState(inputs, ())
+    complete = len(inputs) == c.num_frames - 1
+    return Drawn(picture_B3HW), Vid2vidState(inputs, _all_scales(begun, c.num_scales) if complete else (begun,))
+
+
+def frame_planes(config: Vid2vidConfig, frame: ModelInput) -> FramePlanes:
+    """Return what the networks read of a frame; raises RenderRefused for one that they cannot read."""
+    height_px, width_px = frame.labels_BHW.shape[1:]
+    smallest_px = (
+        4 << (config.num_scales - 1) if config.num_down < 2 else 2 << (config.num_scales - 1 + config.num_down)
+    )
+    if height_px % SIZE_MULTIPLE_PX or width_px % SIZE_MULTIPLE_PX or min(height_px, width_px) < smallest_px:
+        raise RenderRefused(
+            "bad-size",
+            f"this model draws frames of multiples of {SIZE_MULTIPLE_PX} px, at least {smallest_px}, and not "
+            f"{width_px}x{height_px}",
+            "Choose another size",
+        )
+    if config.dense_channels:
+        if frame.dense_BCHW is None or frame.dense_BCHW.shape[1] != config.dense_channels:
+            raise RenderRefused(
+                "missing-plane",
+                f"this model reads {config.dense_channels} planes of edges or poses, and they are not there",
+                "Render a folder of them: a simulator does not make any",
+            )
+        return FramePlanes(frame.labels_BHW, None, frame.dense_BCHW)
+    edges_B1HW = None
+    if config.instance_edges:
+        instances_B1HW = frame.instances_B1HW
+        if instances_B1HW is None:
+            instances_B1HW = torch.zeros_like(frame.labels_BHW[:, None])
+        edges_B1HW = instance_edges(instances_B1HW)
+    return FramePlanes(frame.labels_BHW, edges_B1HW)
+
+
+def _all_scales(pictures: Sequence[Tensor], num_scales: int) -> tuple[tuple[Tensor, ...], ...]:
+    """Return pictures of the finest scale at all scales, the coarsest first."""
+    scales = [tuple(pictures)]
+    for _ in range(num_scales - 1):
+        scales.append(tuple(pool(picture) for picture in scales[-1]))
+    return tuple(reversed(scales))
+
+
+def _black(config: Vid2vidConfig, stacks: Sequence[LabelStack]) -> tuple[tuple[Tensor, ...], ...]:
+    """Return pictures of zeros at all scales."""
+    return tuple(
+        tuple(stack.planes_BCHW.new_zeros(1, 3, *stack.planes_BCHW.shape[2:]) for _ in range(config.num_frames - 1))
+        for stack in stacks
+    )
+
+
+def adapt(config: Vid2vidConfig, role: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a published network's tensors as ours: norms use the picture's own statistics, so theirs are dropped."""
+    if role == "features":  # upstream's last column counts pixels
+        return {part: rows[:, :FEATURE_CHANNELS].float() for part, rows in tensors.items()}
+    return without_statistics(tensors)
+
+
+def traits(config: Vid2vidConfig) -> Traits:
+    """Return what a configuration needs to be fed."""
+    planes: list[PlaneName] = ["labels"]
+    if config.instance_edges:
+        planes.append("instances")
+    if config.first_pictures == "given":
+        planes.append("rgb")
+    return Traits(
+        label_space="cityscapes",
+        planes=tuple(planes),
+        size_multiple_px=SIZE_MULTIPLE_PX,
+        native_size_hw=config.native_size_hw,
+        past_frames=config.num_frames - 1,
+        dense_channels=config.dense_channels,
+    )
+
+
+def dry_run(network: Vid2vid, config: Vid2vidConfig, size_hw: tuple[int, int]) -> Iterator[str]:
+    """Run the frames of a beginning and one recurrent frame on the network's device; yield "first" or "steady" after
+    one of each kind."""
+    device = next(network.parameters()).device
+    labels_BHW = torch.zeros(1, *size_hw, dtype=torch.uint8, device=device)
+    picture_B3HW = torch.zeros(1, 3, *size_hw, device=device)
+    frame = ModelInput(
+        labels_BHW,
+        dense_BCHW=torch.zeros(1, config.dense_channels, *size_hw, device=device) if config.dense_channels else None,
+        reference_B3HW=picture_B3HW,
+    )
+    planes = frame_planes(config, frame)
+    if config.single is not None and config.single.kind == "features":
+        network.single(frame.dense_BCHW, network.encoder.model(picture_B3HW))
+    elif config.single is not None:
+        network.first_picture(planes, None)
+    yield "first"
+    begun = (picture_B3HW,) * (config.num_frames - 1)
+    state = Vid2vidState((planes,) * len(begun), _all_scales(begun, config.num_scales))
+    advance(network, frame, state)
+    yield "steady"
+
+
+FAMILY: Final = Family(
+    name="vid2vid",
+    licence="CC BY-NC-SA 4.0 (NVIDIA/vid2vid); trained on Cityscapes, whose licence allows research only",
+    config_type=Vid2vidConfig,
+    recognise=recognise,
+    build=Vid2vid,
+    adapt=adapt,
+    traits=traits,
+    make_model=Vid2vidModel,
+    dry_run=dry_run,
+)
