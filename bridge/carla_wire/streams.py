@@ -130,14 +130,23 @@ class CollisionEvent(Layout, frozen=True):
     normal_impulse: Vector3D
 
 
+class ObstacleEvent(Layout, frozen=True):
+    """Who sees what ahead, and how far away it is in metres."""
+
+    actor: Actor
+    other: Actor
+    distance_m: float
+
+
 _encoder = msgspec.msgpack.Encoder()
 _gnss = msgspec.msgpack.Decoder(GeoLocation)
 _inertial = msgspec.msgpack.Decoder(InertialMeasurement)
 _collision = msgspec.msgpack.Decoder(CollisionEvent)
+_obstacle = msgspec.msgpack.Decoder(ObstacleEvent)
 
 
-def encode_measurement(measurement: GeoLocation | InertialMeasurement | CollisionEvent) -> bytes:
-    """Return the body of a GNSS, IMU or collision message."""
+def encode_measurement(measurement: GeoLocation | InertialMeasurement | CollisionEvent | ObstacleEvent) -> bytes:
+    """Return the body of a GNSS, IMU, collision or obstacle message."""
     return _encoder.encode(measurement)
 
 
@@ -154,3 +163,8 @@ def decode_inertial(body: bytes) -> InertialMeasurement:
 def decode_collision(body: bytes) -> CollisionEvent:
     """Return the event in a collision body; an inverse of `encode_measurement`."""
     return _collision.decode(body)
+
+
+def decode_obstacle(body: bytes) -> ObstacleEvent:
+    """Return the event in an obstacle body; an inverse of `encode_measurement`."""
+    return _obstacle.decode(body)

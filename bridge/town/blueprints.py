@@ -141,15 +141,12 @@ _OBSTACLE_ATTRIBUTES = (
     ("debug_linetrace", BOOL, "false"),
 )
 
-NOT_SIMULATED: dict[str, tuple[tuple[str, int, str], ...]] = {
-    "sensor.camera.dvs": _CAMERA_ATTRIBUTES[1:],
-    "sensor.camera.normals": _CAMERA_ATTRIBUTES[1:],
+_RAY_SENSORS: dict[str, tuple[tuple[str, int, str], ...]] = {
     "sensor.lidar.ray_cast": _LIDAR_ATTRIBUTES,
     "sensor.lidar.ray_cast_semantic": _LIDAR_ATTRIBUTES[:7],
     "sensor.other.obstacle": _OBSTACLE_ATTRIBUTES,
     "sensor.other.radar": _RADAR_ATTRIBUTES,
 }
-"""Sensors that are in the library, because programs look all of them up, and refused when they are spawned."""
 
 
 def vehicle_class(blueprint_id: str) -> VehicleClass:
@@ -165,7 +162,7 @@ def build_library() -> list[ActorDefinition]:
         _camera("rgb", post_processing=True),
         *(_camera(kind) for kind in ("depth", "instance_segmentation", "optical_flow", "semantic_segmentation")),
         *_other_sensors(),
-        *(_sensor_beyond_the_town(blueprint_id, rows) for blueprint_id, rows in NOT_SIMULATED.items()),
+        *(_ray_sensor(blueprint_id, rows) for blueprint_id, rows in _RAY_SENSORS.items()),
         ("controller.ai.walker", _common("controller.ai.walker", ["default"])),
     ]
     return [
@@ -252,6 +249,6 @@ def _other_sensors() -> list[_Blueprint]:
     return blueprints
 
 
-def _sensor_beyond_the_town(blueprint_id: str, rows: tuple[tuple[str, int, str], ...]) -> _Blueprint:
+def _ray_sensor(blueprint_id: str, rows: tuple[tuple[str, int, str], ...]) -> _Blueprint:
     attributes = [*_common(blueprint_id, _SEATS), _free("sensor_tick", FLOAT, "0.0")]
     return blueprint_id, attributes + [_free(*row) for row in rows]

@@ -11,11 +11,12 @@ import numpy as np
 from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import MAP_CHANGED, EpisodeState, encode_snapshot
 from bridge.town.actors import Actor, HalfExtents, Vehicle, pose_of
-from bridge.town.blueprints import NOT_SIMULATED, build_library
+from bridge.town.blueprints import build_library
 from bridge.town.collisions import STOREY_M, Collision, StaticWorld, collide, footprint
 from bridge.town.footprints import overlaps, overlaps_any
 from bridge.town.pose import Pose
-from bridge.town.sensors import SENSOR_CLASSES, BadAttribute, GeoReference, Sensor
+from bridge.town.sensor_table import SENSOR_CLASSES
+from bridge.town.sensors import BadAttribute, GeoReference, Sensor
 from bridge.town.streets import StreetNetwork
 from bridge.town.traffic_lights import TrafficLight, obey, reset_group
 from bridge.town.views import StreetState
@@ -74,8 +75,6 @@ class Episode:
         definition = self.library.get(description.id)
         if definition is None:
             raise SpawnRefused(f"The town has no blueprint '{description.id}'")
-        if description.id in NOT_SIMULATED:
-            raise SpawnRefused(f"The town does not simulate '{description.id}'")
         actor = self._create(self._last_id + 1, description, pose_of(transform), stream_id)
         if parent is not None:
             actor.parent = parent

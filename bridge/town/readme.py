@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridge.town.blueprints import NOT_SIMULATED, build_library
+from bridge.town.blueprints import build_library
 from bridge.town.calls import ANSWERS, REFUSALS
 
 README = Path(__file__).with_name("README.md")
@@ -28,7 +28,7 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `rpc` | a thread per client; dispatch; replies that are put off |
 | `calls/` | the handlers, by subject, each registered with `@answers(...)` |
 | `simulation`, `episode`, `clock` | the state, one tick of it, and what makes it tick |
-| `actors`, `walkers`, `traffic_lights`, `sensors` | what an actor of each kind knows, does and measures |
+| `actors`, `walkers`, `traffic_lights`, `sensors`, `ray_sensors` | what each kind of actor knows, does and measures |
 | `vehicle_model`, `vehicle`, `chassis` | a vehicle's parameters, its motion on tyres and springs, and one at work |
 | `vehicle_reports`, `ackermann` | physics control and telemetry in CARLA's terms; its speed controller |
 | `collisions`, `footprints` | what happens when bodies meet |
@@ -72,6 +72,8 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
 * The weather is stored and returned; pictures do not show it yet.
 * Instance ids are actor ids; the static world has id 0.
 * GNSS agrees with the wheel's `Map.transform_to_geolocation`: y grows to the north there.
+* Lidars and radars meet exactly what cameras draw, leaves and railings as if they were solid; an obstacle detector
+  looks along nine rays over its disc where CARLA sweeps a sphere.
 * Cameras have no lens distortion, and the RGB camera's post-processing attributes are ignored.
 """
 
@@ -88,10 +90,7 @@ def _blueprints() -> list[str]:
         "## Blueprints",
         "",
         f"{len(groups['vehicle.'])} vehicles, {len(groups['walker.'])} walkers, the walkers' AI, and the sensors",
-        ", ".join(f"`{name}`" for name in groups["sensor."] if name not in NOT_SIMULATED) + ".",
-        "",
-        "In the library, because programs look all sensors up, but refused when they are spawned:",
-        ", ".join(f"`{name}`" for name in NOT_SIMULATED) + ".",
+        ", ".join(f"`{name}`" for name in groups["sensor."]) + ".",
         "",
     ]
 

@@ -1,7 +1,4 @@
-"""The sensors that actors carry: cameras, GNSS, IMU and collision, when each is due and what it reads.
-
-Lane invasion is computed inside the client from the map: it is an actor without a stream.
-"""
+"""The sensors that actors carry: when each is due, and what cameras, GNSS and IMU read."""
 
 from __future__ import annotations
 
@@ -37,7 +34,8 @@ class BadAttribute(ValueError):
     """A blueprint attribute whose value makes no sense."""
 
 
-def _number(sensor: Actor, name: str, default: float, low: float, high: float) -> float:
+def number(sensor: Actor, name: str, default: float, low: float, high: float) -> float:
+    """Return the number in a sensor's attribute, or `default` without it; raises BadAttribute unless low..high."""
     text = sensor.attributes.get(name, str(default))
     try:
         value = float(text)
@@ -56,7 +54,7 @@ class Sensor(Actor):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.period_s = _number(self, "sensor_tick", 0.0, 0.0, 1e6)
+        self.period_s = number(self, "sensor_tick", 0.0, 0.0, 1e6)
         self.due_s = -math.inf
 
     def is_due(self, now_s: float) -> bool:
@@ -87,9 +85,9 @@ class Camera(Sensor):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kind, self.planes = CAMERA_PLANES[self.blueprint_id]
-        self.width_px = int(_number(self, "image_size_x", 800, 1, MAX_IMAGE_SIDE_PX))
-        self.height_px = int(_number(self, "image_size_y", 600, 1, MAX_IMAGE_SIDE_PX))
-        self.fov_deg = _number(self, "fov", 90.0, 1.0, 170.0)
+        self.width_px = int(number(self, "image_size_x", 800, 1, MAX_IMAGE_SIDE_PX))
+        self.height_px = int(number(self, "image_size_y", 600, 1, MAX_IMAGE_SIDE_PX))
+        self.fov_deg = number(self, "fov", 90.0, 1.0, 170.0)
         self.image_header = ImageHeader(self.width_px, self.height_px, self.fov_deg).pack()
         # where the label planes are coded; allocated on first use: not every camera is listened to
         self._pixels: NDArray[np.uint8] | None = None
@@ -110,16 +108,16 @@ class Camera(Sensor):
 class _NoisySensor(Sensor):
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._random = np.random.default_rng(int(_number(self, "noise_seed", 0, 0, 2**31 - 1)))
+        self._random = np.random.default_rng(int(number(self, "noise_seed", 0, 0, 2**31 - 1)))
 
     def noise(self, name: str) -> float:
         """Return a sample of normal noise whose deviation is the attribute `name`; 0 when that is 0."""
-        deviation = _number(self, name, 0.0, 0.0, 1e6)
+        deviation = number(self, name, 0.0, 0.0, 1e6)
         return float(self._random.normal(0.0, deviation)) if deviation > 0.0 else 0.0
 
     def bias(self, name: str) -> float:
         """Return the constant error that the attribute `name` asks for."""
-        return _number(self, name, 0.0, -1e6, 1e6)
+        return number(self, name, 0.0, -1e6, 1e6)
 
 
 @dataclass(frozen=True)
@@ -186,12 +184,3 @@ class ImuSensor(_NoisySensor):
 def compass_rad(pose: Pose) -> float:
     """Return the heading in radians clockwise from north; north is -y in CARLA's world."""
     return math.radians(pose.yaw_deg + 90.0) % (2.0 * math.pi)
-
-
-SENSOR_CLASSES: dict[str, type[Sensor]] = {
-    **dict.fromkeys(CAMERA_PLANES, Camera),
-    "sensor.other.collision": CollisionSensor,
-    "sensor.other.gnss": GnssSensor,
-    "sensor.other.imu": ImuSensor,
-}
-"""The sensors that have a stream."""

@@ -13,7 +13,9 @@ from bridge.town.cameras import Shot, plan_shots, take
 from bridge.town.collisions import event_of
 from bridge.town.episode import Episode
 from bridge.town.navmesh import build_navigation
-from bridge.town.sensors import SENSOR_CLASSES, Camera, CollisionSensor, GnssSensor, ImuSensor, Sensor
+from bridge.town.ray_sensors import Moment, RaySensor, Sweep
+from bridge.town.sensor_table import SENSOR_CLASSES
+from bridge.town.sensors import Camera, CollisionSensor, GnssSensor, ImuSensor, Sensor
 from bridge.town.streams import StreamHub
 from bridge.town.streets import StreetNetwork
 from bridge.town.views import Painter, StreetState
@@ -116,11 +118,15 @@ class Simulation:
                 if isinstance(sensor, Camera)
             ]
             shots = plan_shots(cameras)
-            state = episode.street_state() if shots else StreetState()
+            moment = Moment(episode.frame, episode.elapsed_s, dt_s, dict(episode.actors))
+            sweeps = [sweep for s in due if isinstance(s, RaySensor) and (sweep := s.plan(moment)) is not None]
+            state = episode.street_state() if shots or sweeps else StreetState()
             snapshot = episode.snapshot(dt_s)
         for stream_id, *buffers in readings:
             if buffers:
                 self.hub.send(stream_id, *buffers, may_drop=not is_sync)
+        for sweep in sweeps:
+            self._sweep(sweep, state, may_drop=not is_sync)
         for shot in shots:
             self._shoot(shot, state, may_drop=not is_sync)
         self.last_snapshot = snapshot
@@ -134,6 +140,15 @@ class Simulation:
                 self.hub.send(camera.stream_id, header, pixels, may_drop=may_drop)
         except Exception:
             logger.exception("the engine could not draw a %dx%d view", shot.view.width_px, shot.view.height_px)
+
+    def _sweep(self, sweep: Sweep, state: StreetState, *, may_drop: bool) -> None:
+        bodies = [body for body in state.bodies if body.actor_id != sweep.blind_to]
+        try:
+            body = sweep.body_of(self.painter.cast(sweep.origins_m, sweep.directions, sweep.reach_m, bodies))
+            if body is not None:
+                self.hub.send(sweep.stream_id, sweep.header, body, may_drop=may_drop)
+        except Exception:
+            logger.exception("the engine could not follow %d rays", len(sweep.directions))
 
     def _due_sensors(self, episode: Episode) -> list[Sensor]:
         draws = not episode.settings.no_rendering_mode

@@ -125,9 +125,31 @@ class StreetState:
     elapsed_s: float = 0.0
 
 
+class RayHits(NamedTuple):
+    """What N rays met first.
+
+    distance_m (N,) f32, infinite where a ray met nothing · actor (N,) i32, 0 = the static world · tag (N,) u8, CARLA
+    0.9.14+ tags · normal (N,3) f32, the surface's unit normal on the ray's side, CARLA's world axes.
+    """
+
+    distance_m: NDArray[np.float32]
+    actor: NDArray[np.int32]
+    tag: NDArray[np.uint8]
+    normal: NDArray[np.float32]
+
+
 class Painter(Protocol):
     """The engine as the simulation sees it."""
 
     def render(self, view: CameraView, previous_pose: Pose, state: StreetState, planes: Collection[Plane]) -> Planes:
         """Draw one camera; `previous_pose` is the camera's pose one tick earlier (for flow)."""
+        ...
+
+    def cast(
+        self, origins_m: NDArray[np.floating], directions: NDArray[np.floating], reach_m: float, bodies: Sequence[Body]
+    ) -> RayHits:
+        """Return what each ray meets first within `reach_m`, from the static town and `bodies`.
+
+        origins_m (N,3) or (3,), directions (N,3) unit vectors, both in CARLA's world. Any thread may ask.
+        """
         ...

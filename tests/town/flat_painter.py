@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.town.pose import Pose
-from bridge.town.views import CameraView, Plane, Planes, StreetState
+from bridge.town.views import Body, CameraView, Plane, Planes, RayHits, StreetState
 
-ROAD_TAG, SKY_TAG = 1, 11
+ROAD_TAG, SKY_TAG, CAR_TAG = 1, 11, 14
+BALL_M = 1.0
+"""Rays meet bodies as balls of this radius around the origin of each."""
 
 
 class FlatPainter:
@@ -32,6 +35,27 @@ class FlatPainter:
         whole.depth_m[:half], whole.depth_m[half:] = 1000.0, 12.5
         whole.flow_px[:] = (view.pose.x_m - previous_pose.x_m, view.pose.y_m - previous_pose.y_m)
         return whole
+
+    def cast(
+        self, origins_m: NDArray[np.floating], directions: NDArray[np.floating], reach_m: float, bodies: Sequence[Body]
+    ) -> RayHits:
+        """Meet the plane z = 0 and a ball around each body's origin."""
+        origins = np.broadcast_to(origins_m, directions.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.where(directions[:, 2] < 0.0, -origins[:, 2] / directions[:, 2], np.inf)
+        distance[(distance > reach_m) | (distance < 0.0)] = np.inf
+        actor, normal = np.zeros(len(distance), np.int32), np.zeros((len(distance), 3))
+        normal[:, 2] = 1.0
+        for body in bodies:
+            middle = np.array([body.pose.x_m, body.pose.y_m, body.pose.z_m])
+            along = ((middle - origins) * directions).sum(1)
+            inside = BALL_M**2 - ((middle - origins) ** 2).sum(1) + along**2
+            near = along - np.sqrt(np.maximum(inside, 0.0))
+            met = (inside > 0.0) & (near > 0.0) & (near < np.minimum(distance, reach_m))
+            distance[met], actor[met] = near[met], body.actor_id
+            normal[met] = (origins + directions * near[:, None] - middle)[met] / BALL_M
+        tag = np.where(np.isinf(distance), 0, np.where(actor > 0, CAR_TAG, ROAD_TAG)).astype(np.uint8)
+        return RayHits(distance.astype(np.float32), actor, tag, normal.astype(np.float32))
 
 
 def _empty(height: int, width: int) -> Planes:

@@ -346,7 +346,7 @@ point = world.get_map().get_spawn_points()[0]
 vehicle = world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.tt"), point)
 for _ in range(60):
     world.tick()
-above = point.location + carla.Location(z=4)
+above = point.location + 5.0 * point.get_right_vector() + carla.Location(z=4)
 hit = world.ground_projection(above, 20.0)
 rays = world.cast_ray(above, above - carla.Location(z=8))
 boxes = world.get_level_bbs(carla.CityObjectLabel.Car)

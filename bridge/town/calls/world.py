@@ -9,13 +9,10 @@ from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
 from bridge.town.actors import Vehicle, pose_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers
 from bridge.town.pose import Pose
-from bridge.town.roads import KERB_HEIGHT_M
 from bridge.town.walkers import Walker
 
 SERVED_VERSION = "0.9.16"
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
-LONGEST_RAY_M = 500.0
-ROAD_TAG, GROUND_TAG = 1, 25
 
 
 def transform_of(pose: Pose) -> layouts.Transform:
@@ -158,44 +155,6 @@ def get_imui_gravity(_call: Call) -> float:
 @answers("load_map_layer", "unload_map_layer", without_effect=True)
 def map_layer(_call: Call, _layers: int) -> None:
     """Nothing: like CARLA's maps without layers, the town's map has none to show or hide."""
-
-
-@answers("project_point")
-def project_point(
-    call: Call, origin: layouts.Vector3D, direction: layouts.Vector3D, distance_m: float
-) -> layouts.ProjectedPoint:
-    """The first point of the ground on a ray."""
-    hits = _ground_hits(call, origin, direction, min(distance_m, LONGEST_RAY_M))
-    if not hits:
-        return layouts.ProjectedPoint(False, layouts.LabelledPoint(layouts.Vector3D(), 0))
-    return layouts.ProjectedPoint(True, hits[0])
-
-
-@answers("cast_ray")
-def cast_ray(call: Call, start: layouts.Vector3D, end: layouts.Vector3D) -> list[layouts.LabelledPoint]:
-    """Where a ray meets the ground; houses and vehicles do not stop it."""
-    dx, dy, dz = end.x - start.x, end.y - start.y, end.z - start.z
-    length_m = (dx * dx + dy * dy + dz * dz) ** 0.5
-    return _ground_hits(call, start, layouts.Vector3D(dx, dy, dz), min(length_m, LONGEST_RAY_M))
-
-
-def _ground_hits(
-    call: Call, origin: layouts.Vector3D, direction: layouts.Vector3D, reach_m: float
-) -> list[layouts.LabelledPoint]:
-    """Return the point where a ray goes through the ground, if it does; the ground is the carriageway or the kerb."""
-    length = (direction.x**2 + direction.y**2 + direction.z**2) ** 0.5
-    if length == 0.0 or direction.z >= 0.0:
-        return []
-    network = call.simulation.network
-    for height_m in (KERB_HEIGHT_M, 0.0):
-        along_m = (height_m - origin.z) / (direction.z / length)
-        if not 0.0 <= along_m <= reach_m:
-            continue
-        x_m, y_m = (origin.x + direction.x / length * along_m, origin.y + direction.y / length * along_m)
-        if float(network.ground_height_m(x_m, y_m)) == height_m:
-            tag = ROAD_TAG if bool(network.is_on_road(x_m, y_m)) else GROUND_TAG
-            return [layouts.LabelledPoint(layouts.Vector3D(x_m, y_m, height_m), tag)]
-    return []
 
 
 @answers("get_names_of_all_objects")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +25,10 @@ from bridge.town.engine.kernels_plane import S_PLANE_COUNT
 from bridge.town.engine.kernels_raster import clear_samples, find_uncovered, raster_chunks, transform_vertices
 from bridge.town.engine.kernels_shade import S_COUNT, shade_rows
 from bridge.town.engine.light import FOG_LIGHT, GRID_PER_M, SUN, SUN_LIGHT, light_matrix
+from bridge.town.engine.rays import RayCaster
 from bridge.town.pose import Pose
 from bridge.town.streets import StreetNetwork
-from bridge.town.views import CameraView, Plane, Planes, StreetState
+from bridge.town.views import Body, CameraView, Plane, Planes, RayHits, StreetState
 
 LOG = logging.getLogger(__name__)
 MOVING_SUN_MAP_PX = 1024
@@ -68,6 +69,7 @@ class TownPainter:
         self._town = load_or_bake(network, seed, cache_dir)
         self._stage = Stage(self._town.mesh, network.traffic_lights)
         self._static_corners = chunk_corners(self._town.mesh, self._stage.static_chunks)
+        self._rays = RayCaster(self._town.mesh)
         self._vertex_camera = np.empty((0, 3), np.float32)
         self._vertex_light = np.empty((0, 3), np.float32)
         self._moving_depth = np.empty((MOVING_SUN_MAP_PX, MOVING_SUN_MAP_PX), np.float32)
@@ -134,6 +136,12 @@ class TownPainter:
             depth_m=buffers.depth_m if "depth" in wanted else None,
             flow_px=buffers.flow_px if "flow" in wanted else None,
         )
+
+    def cast(
+        self, origins_m: NDArray[np.floating], directions: NDArray[np.floating], reach_m: float, bodies: Sequence[Body]
+    ) -> RayHits:
+        """Return what rays meet; see `views.Painter.cast`. Any thread may ask, also during `render`."""
+        return self._rays.cast(origins_m, directions, reach_m, bodies)
 
     def close(self) -> None:
         """Stop the drawing threads."""
