@@ -112,6 +112,16 @@ _IMU_NOISE = tuple(
 )
 
 
+_EVENT_ATTRIBUTES = (
+    ("positive_threshold", FLOAT, "0.3"),
+    ("negative_threshold", FLOAT, "0.3"),
+    ("sigma_positive_threshold", FLOAT, "0.0"),
+    ("sigma_negative_threshold", FLOAT, "0.0"),
+    ("refractory_period_ns", INT, "0"),
+    ("use_log", BOOL, "true"),
+    ("log_eps", FLOAT, "0.001"),
+    ("noise_seed", INT, "0"),
+)
 _LIDAR_ATTRIBUTES = (
     ("channels", INT, "32"),
     ("range", FLOAT, "10.0"),
@@ -161,6 +171,7 @@ def build_library() -> list[ActorDefinition]:
         *(_walker(number) for number in range(1, _WALKER_COUNT + 1)),
         _camera("rgb", post_processing=True),
         *(_camera(kind) for kind in ("depth", "instance_segmentation", "optical_flow", "semantic_segmentation")),
+        ("sensor.camera.dvs", [*_camera("dvs")[1], *(_free(*row) for row in _EVENT_ATTRIBUTES)]),
         *_other_sensors(),
         *(_ray_sensor(blueprint_id, rows) for blueprint_id, rows in _RAY_SENSORS.items()),
         ("controller.ai.walker", _common("controller.ai.walker", ["default"])),

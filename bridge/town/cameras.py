@@ -9,7 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from bridge.carla_wire.images import encode_depth, encode_flow, encode_instance, encode_semantic
-from bridge.carla_wire.streams import SensorType
+from bridge.carla_wire.point_clouds import encode_events
+from bridge.carla_wire.streams import SensorHeader, SensorType
+from bridge.town.event_camera import EventCamera
 from bridge.town.pose import Pose
 from bridge.town.sensors import Camera
 from bridge.town.views import CameraView, Painter, Plane, Planes, StreetState
@@ -42,7 +44,12 @@ def take(shot: Shot, painter: Painter, state: StreetState) -> Iterator[tuple[Cam
     """Paint a shot and yield each camera, its message's header and its pixels; use them before the next painting."""
     planes = painter.render(shot.view, shot.previous_pose, state, shot.planes)
     for camera, header in shot.cameras:
-        yield camera, header + camera.image_header, _pixels(camera, planes)
+        if isinstance(camera, EventCamera):
+            events = camera.events(_painted(planes.bgra), SensorHeader.unpack(header).timestamp_s)
+            if len(events):  # CARLA sends nothing where nothing has changed
+                yield camera, header + camera.image_header, memoryview(encode_events(events))
+        else:
+            yield camera, header + camera.image_header, _pixels(camera, planes)
 
 
 def _pixels(camera: Camera, planes: Planes) -> memoryview:

@@ -1,4 +1,4 @@
-"""What the unmodified carla wheel decodes from lidars, radars and obstacle detectors."""
+"""What the unmodified carla wheel decodes from lidars, radars, obstacle detectors and event cameras."""
 
 from __future__ import annotations
 
@@ -174,3 +174,30 @@ answer(labels=[str(p.label) for p in through], heights=[p.location.z for p in th
     assert seen["projected"][0] == "Car"
     assert seen["nothing"] is True and seen["short"] == []
     assert "finite" in seen["error"]
+
+
+def test_event_camera_tells_which_pixels_changed(client) -> None:
+    seen = client(
+        ONE_RAY_SENSOR
+        + """
+car = world.spawn_actor(library.find("vehicle.tesla.model3"), points[0])
+eye = put_up("sensor.camera.dvs", clear_ground(2.0), image_size_x=16, image_size_y=8,
+             use_log="False", positive_threshold=0.05)
+world.tick()
+world.tick()
+quiet = readings.empty()
+other = world.spawn_actor(library.find("vehicle.audi.tt"), points[4])
+frame = world.tick()
+events = readings.get(timeout=5.0)
+raw = np.frombuffer(events.raw_data, np.dtype([("x", "u2"), ("y", "u2"), ("t", "i8"), ("pol", "?")]))
+answer(quiet=quiet, frame=events.frame == frame, size=[events.width, events.height], count=len(raw),
+       rows=sorted(set(raw["y"].tolist())), brighter=bool(raw["pol"].all()), first=[events[0].x, events[0].y],
+       times=[int(raw["t"].min()), int(raw["t"].max())], now=events.timestamp)
+eye.stop(); eye.destroy()
+"""
+    )
+    # the flat painter counts bodies in the blue of its lower half: one more is 0.114 of brightness, two thresholds
+    assert seen["quiet"] is True and seen["frame"] is True and seen["size"] == [16, 8]
+    assert seen["rows"] == [4, 5, 6, 7] and seen["brighter"] is True
+    assert seen["count"] == 2 * 64
+    assert seen["now"] - 0.05 - 1e-6 <= seen["times"][0] * 1e-9 <= seen["times"][1] * 1e-9 <= seen["now"] + 1e-6
