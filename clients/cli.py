@@ -20,6 +20,8 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "everything at once: starts the town and a renderer, drives, shows or records",
     "drive": "drive in a running CARLA or town, through a running inference server",
     "record": "a drive with all its planes into a folder, to render, replay and export again",
+    "replay": "watch a recording: pause, step, scrub; or write it as a video",
+    "export": "a recording in another layout: vid2vid, Cityscapes, video, Rerun",
     "town": "the embedded street simulator, for anything that speaks CARLA 0.9.16",
     "serve": "the inference server",
     "render": "synthesize pictures from a folder of label maps",

@@ -42,6 +42,15 @@ class RecordedPairs:
         for video in self._videos.values():
             video.close()
 
+    @property
+    def num_ready(self) -> int:
+        """How many pairs, from the first, can be had: all of them."""
+        return len(self.recording)
+
+    def wait_pair(self, index: int) -> FramePair:
+        """Return the pair of a row, which is there already; see `clients.recordings.render_ahead.RenderAhead`."""
+        return self.pair(index)
+
     def pair(self, index: int) -> FramePair:
         """Return the pair of a row; raises RecordingError for damaged planes."""
         row = self.recording.rows[index]

@@ -26,7 +26,7 @@ class Composer:
 
     `half_size_px` is (width, height) of each half, None for the frames' own: text is drawn at that size, so that it is
     sharp in a window of any size. `show_labels` blends the label map's colours over the original; `show_hud` and
-    `show_help` are the panels.
+    `show_help` are the panels; `help_rows` are the keys and what they do.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Composer:
         self.show_labels = False
         self.show_hud = True
         self.show_help = False
+        self.help_rows = help_rows()
         self._canvas_bgra = np.zeros((0, 0, 4), np.uint8)
         self._surface: pygame.Surface | None = None
         self._hud: Hud | None = None
@@ -62,7 +63,7 @@ class Composer:
         if notice := hud.notice or pair.notice:
             text.draw_notice(surface, notice)
         if self.show_help:
-            text.draw_help(surface, help_rows())
+            text.draw_help(surface, self.help_rows)
         return self._canvas_bgra
 
     def render_rgb(self, pair: FramePair, hud: HudState) -> NDArray[np.uint8]:
@@ -75,7 +76,7 @@ class Composer:
         surface.fill((18, 20, 24))
         text.draw_notice(surface, sentence, danger=False)
         if self.show_help:
-            text.draw_help(surface, help_rows())
+            text.draw_help(surface, self.help_rows)
         return self._canvas_bgra
 
     def _prepare(self, width_px: int, height_px: int) -> tuple[pygame.Surface, Hud]:

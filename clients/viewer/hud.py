@@ -26,7 +26,10 @@ NOTICE_PANEL_RGBA: Final = (54, 34, 0, 216)
 
 @dataclass(frozen=True)
 class HudState:
-    """What the HUD shows beside what the frames themselves say; rates in Hz, 0 while they are not known."""
+    """What the HUD shows beside what the frames themselves say; rates in Hz, 0 while they are not known.
+
+    `position` is where a replay is; with one the rates, which are the past's, are left out.
+    """
 
     simulator_hz: float = 0.0
     neural_hz: float = 0.0
@@ -37,6 +40,7 @@ class HudState:
     num_resets: int = 0
     model: str = ""
     notice: str = ""
+    position: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,14 @@ class Cell:
 def cells(hud: HudState, speed_m_s: float, gear: int, autopilot: bool) -> tuple[Cell, ...]:
     """Return the cells of the HUD, the most important first."""
     gear_text = "R" if gear < 0 else "N" if gear == 0 else f"D{gear}"
+    if hud.position:
+        return (
+            Cell("time", hud.position, "paused, 1000.00 of 1000.0 s"),
+            Cell("speed", f"{speed_m_s * 3.6:.0f} km/h", "100 km/h"),
+            Cell("gear", gear_text, "gear0"),
+            Cell("driver", "autopilot" if autopilot else "you", "autopilot"),
+            Cell("model", hud.model or "none", hud.model or "none"),
+        )
     return (
         Cell("simulator", _rate(hud.simulator_hz), "100.0 Hz"),
         Cell("neural", _rate(hud.neural_hz), "100.0 Hz"),
@@ -67,7 +79,7 @@ def cells(hud: HudState, speed_m_s: float, gear: int, autopilot: bool) -> tuple[
 
 
 # What stands where; which cells are left out of a picture too narrow for all of them is decided by their importance.
-LEFT: Final = ("simulator", "neural", "display", "control", "frame age", "drops", "resets", "model")
+LEFT: Final = ("time", "simulator", "neural", "display", "control", "frame age", "drops", "resets", "model")
 RIGHT: Final = ("speed", "gear", "driver")
 
 

@@ -55,6 +55,7 @@ class Window:
             ) from None
         pygame.display.set_caption(title)
         self._shown_size = (0, 0)
+        self._place = (0, 0, 1, 1)
 
     def __enter__(self) -> Window:
         return self
@@ -76,7 +77,7 @@ class Window:
     def take_keys(self, driver: KeyboardDriver) -> list[Action]:
         """Hand all keys since the last call to the driver; return what they do, in order (closing is QUIT)."""
         actions: list[Action] = []
-        for event in pygame.event.get():
+        for event in self.take_events():
             if event.type == pygame.QUIT:
                 actions.append(Action.QUIT)
             elif event.type == pygame.KEYDOWN:
@@ -89,10 +90,20 @@ class Window:
                 driver.release_all()
         return actions
 
+    def take_events(self) -> list[pygame.event.Event]:
+        """Return everything that happened since the last call."""
+        return pygame.event.get()
+
+    def place_in_picture(self, at_px: tuple[int, int]) -> tuple[float, float]:
+        """Return where in the picture a point of the window is, across and down, 0..1 inside it."""
+        left, top, width, height = self._place
+        return (at_px[0] - left) / width, (at_px[1] - top) / height
+
     def show(self, canvas_bgra: NDArray[np.uint8]) -> None:
         """Show a picture, (H,W,4) u8 BGRA; it may be changed as soon as this returns."""
         screen = self._screen = pygame.display.get_surface()
-        left, top, width, height = fit(canvas_bgra.shape[1], canvas_bgra.shape[0], *screen.get_size())
+        self._place = fit(canvas_bgra.shape[1], canvas_bgra.shape[0], *screen.get_size())
+        left, top, width, height = self._place
         if screen.get_size() != self._shown_size:
             screen.fill((0, 0, 0))
             self._shown_size = screen.get_size()

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from bridge.protocol.labels import map_labels
 from bridge.recording.reader import Recording
 from bridge.recording.writer import digest
+from clients.cli import main
 from tests.e2e.test_demo import environment
 
 TIMEOUT_S = 240
@@ -90,6 +92,65 @@ def test_rendered_to_a_video_in_simulation_time(recorded: Path) -> None:
         assert video.streams.video[0].average_rate == 20
 
 
+def test_exported_to_vid2vids_layout_it_renders(recorded: Path) -> None:
+    run = vidrive(recorded.parent, "export", "drive", "--format", "vid2vid", "--out", "v")
+    assert run.returncode == 0, run.stderr
+    recording = Recording(recorded)
+    for number, index in enumerate(range(40)):
+        frame = recording.sensor_frame(index)
+        name = f"seq0001/{number:06d}.png"
+        labels = cv2.imread(str(recorded.parent / "v" / "train_A" / name), cv2.IMREAD_UNCHANGED)
+        picture = cv2.imread(str(recorded.parent / "v" / "train_B" / name))
+        instances = cv2.imread(str(recorded.parent / "v" / "train_inst" / name), cv2.IMREAD_UNCHANGED)
+        assert labels is not None
+        assert picture is not None
+        assert instances is not None
+        assert np.array_equal(labels, map_labels(frame.label_map, "carla", "cityscapes"))
+        assert np.array_equal(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), frame.rgb)
+        assert instances.dtype == np.uint16
+        moves = frame.instance_map > 0 if frame.instance_map is not None else np.zeros((128, 256), bool)
+        assert np.array_equal(instances[~moves], labels[~moves])
+        assert np.array_equal(instances[moves] // 1000, labels[moves])
+    words = ("render", "v", "--model", "street-photo", "--labels", "cityscapes", "--out", "v-rendered")
+    run = vidrive(recorded.parent, *words)
+    assert run.returncode == 0, run.stderr
+    assert "40 frames of 1 sequence" in run.stderr
+
+
+def test_exported_to_cityscapes_layout(recorded: Path) -> None:
+    run = vidrive(recorded.parent, "export", "drive", "--format", "cityscapes", "--out", "Old Town")
+    assert run.returncode == 0, run.stderr
+    found = sorted(
+        str(p.relative_to(recorded.parent / "Old Town")) for p in (recorded.parent / "Old Town").rglob("*.png")
+    )
+    stem = "train/old-town/old-town_000001_000039"
+    assert len(found) == 120
+    assert {
+        f"gtFine/{stem}_gtFine_labelIds.png",
+        f"gtFine/{stem}_gtFine_instanceIds.png",
+        f"leftImg8bit/{stem}_leftImg8bit.png",
+    } <= set(found)
+
+
+def test_replayed_without_a_window_it_is_a_video(recorded: Path) -> None:
+    run = vidrive(recorded.parent, "replay", "drive", "--labels")
+    assert run.returncode == 0, run.stderr
+    assert "writing replay.mp4 instead of opening a window" in run.stderr
+    run = vidrive(recorded.parent, "replay", "drive", "--model", "street-photo", "--record", "b.mp4")
+    assert run.returncode == 0, run.stderr
+    run = vidrive(recorded.parent, "export", "drive", "--format", "video", "--out", "c.mp4")
+    assert run.returncode == 0, run.stderr
+    for name in ("replay.mp4", "b.mp4", "c.mp4"):
+        with av.open(str(recorded.parent / name)) as video:
+            assert [(frame.width, frame.height) for frame in video.decode(video=0)] == [(512, 128)] * 40
+    # The same weights paint the recorded pictures, so both videos show the same.
+    frames = []
+    for name in ("b.mp4", "c.mp4"):
+        with av.open(str(recorded.parent / name)) as video:
+            frames.append([frame.to_ndarray(format="gray") for frame in video.decode(video=0)][20])
+    assert np.array_equal(frames[0][: 128 // 2], frames[1][: 128 // 2])
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -97,18 +158,35 @@ def test_rendered_to_a_video_in_simulation_time(recorded: Path) -> None:
         (("render", "drive", "--out", "x", "--size", "128x128"), "is of another shape"),
         (("render", "drive", "--out", "drive"), "is a recording, and pictures would lie among its files"),
         (("record", "--out", "drive"), "drive is not empty"),
+        (("replay", "nowhere"), "there is no folder nowhere"),
+        (("replay", "drive", "--record", "x.avi"), "x.avi is not a video"),
+        (("replay", "drive", "--headless", "--model", "nightmare"), "there is no model 'nightmare'"),
+        (("export", "drive", "--format", "vid2vid", "--out", "drive"), "the export would lie among its files"),
+        (("export", "drive", "--format", "video", "--out", "x", "--labels", "carla"), "--labels means nothing"),
+        (("export", "drive", "--format", "video", "--out", "x"), "x is not a video"),
+        (("export", ".", "--format", "rerun", "--out", "x.rrd"), "is not a recording: it has no manifest.json"),
         (("record", "--out", "y", "--no-render", "--model", "street-photo"), "--no-render synthesizes nothing"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(recorded: Path, words: tuple[str, ...], sentence: str) -> None:
-    run = vidrive(recorded.parent, *words)
-    assert run.returncode == 2, run.stderr
-    assert "Traceback" not in run.stderr
-    assert sentence in next(line for line in run.stderr.splitlines() if line.startswith("error: "))
+def test_what_cannot_be_is_one_sentence(
+    recorded: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr("renderer.backends.host.prepare_process", lambda: None)  # refuses where torch is imported
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.chdir(recorded.parent)
+    before = sorted(recorded.parent.rglob("*"))
+    assert main(list(words)) == 2
+    said = capfd.readouterr().err
+    assert sentence in next(line for line in said.splitlines() if line.startswith("error: "))
+    assert sorted(recorded.parent.rglob("*")) == before
 
 
 def test_killed_while_it_records_it_opens_and_renders(tmp_path: Path) -> None:
-    words = ["record", "--out", "drive", "--size", "256x128", "--seconds", "1000"]
+    words = ["record", "--out", "drive", "--size", "128x64", "--seconds", "1000"]
     with subprocess.Popen(
         [sys.executable, "-m", "clients", *words],
         cwd=tmp_path,
@@ -128,3 +206,20 @@ def test_killed_while_it_records_it_opens_and_renders(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert "was not closed" in run.stderr
     assert f"{len(recording)} of {len(recording)} pictures are the recorded ones" in run.stderr
+    run = vidrive(tmp_path, "replay", "drive", "--headless")
+    assert run.returncode == 0, run.stderr
+    run = vidrive(tmp_path, "export", "drive", "--format", "vid2vid", "--out", "v")
+    assert run.returncode == 0, run.stderr
+    num_pictures = len(list((tmp_path / "v" / "train_B").rglob("*.png")))
+    assert 0 <= len(recording) - num_pictures <= 20, "more than the last second of pictures is lost"
+
+
+def test_without_rerun_the_export_says_what_to_install(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    words = ["export", str(recorded), "--format", "rerun", "--out", str(recorded.parent / "x.rrd")]
+    assert main(words) == 2
+    assert "needs the package rerun-sdk, which is not installed. pip install 'vidrive[rerun]'" in capfd.readouterr().err
+    assert not (recorded.parent / "x.rrd").exists()

@@ -1,0 +1,172 @@
+"""A recording as something to watch: where the player is, what the HUD says of it, and the whole of it as a video."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from bridge.protocol.errors import UsageError
+from bridge.protocol.frames import FramePair
+from bridge.recording.reader import Recording
+from clients.recordings.output import open_pictures
+from clients.recordings.pairs import RecordedPairs
+from clients.recordings.progress import Progress
+from clients.recordings.render_ahead import RenderAhead
+from clients.sinks import LONGEST_HOLD_S
+from clients.viewer.composer import Composer
+from clients.viewer.hud import HudState
+
+SHORTEST_S: Final = 1e-3
+ODD_STEP_S: Final = 0.05  # how long a frame is shown after which the simulator's clock jumped
+SPEEDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class PairSource(Protocol):
+    """Pairs by their place in a recording, some of which may not be ready yet."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def num_ready(self) -> int:
+        """How many pairs, from the first, `pair` can give; raises what keeps the others from becoming ready."""
+        ...
+
+    def pair(self, index: int) -> FramePair:
+        """Return a pair that is ready."""
+        ...
+
+    def wait_pair(self, index: int) -> FramePair:
+        """Return a pair as soon as it is ready."""
+        ...
+
+
+@contextlib.contextmanager
+def open_source(folder: Path, model_name: str, device_name: str) -> Iterator[tuple[PairSource, str]]:
+    """Open a recording's pairs with the recorded pictures, or with those of a model; comes with the model's name."""
+    if not model_name:
+        with RecordedPairs(folder) as pairs:
+            card = pairs.recording.manifest.card
+            yield pairs, card.name if card is not None else ""
+        return
+    from renderer.backends.host import prepare_process
+
+    prepare_process()
+    from clients.recordings.rendering import picture_size, render_pairs
+    from renderer.models.registry import load_model
+
+    model = load_model(model_name, device_name)
+    size_hw = picture_size(model.card, Recording(folder).size_hw, None)
+    with RenderAhead(folder, lambda pairs: render_pairs(pairs, model, size_hw)) as ahead:
+        yield ahead, model.card.name
+
+
+class Player:
+    """Where a replay is: plays in simulation time at a speed, pauses, steps and jumps. Time is an argument.
+
+    `num_ready` is how far it can go: behind that it waits.
+    """
+
+    def __init__(self, times_s: Sequence[float]) -> None:
+        """`times_s` the simulation time of each frame, in order."""
+        # Counted from zero, and not as the simulator's clock goes where it jumps: nobody waits for another episode.
+        self._times_s = _steady(times_s)
+        self.num_ready = len(times_s)
+        self.playing = True
+        self.speed = 1.0
+        self._clock_s = 0.0
+
+    @property
+    def index(self) -> int:
+        """The frame to show."""
+        return max(0, min(bisect.bisect_right(self._times_s, self._clock_s + 1e-6), self.num_ready) - 1)
+
+    @property
+    def duration_s(self) -> float:
+        """Simulation time from the first frame to the last."""
+        return self._times_s[-1]
+
+    @property
+    def time_s(self) -> float:
+        """Simulation time since the first frame."""
+        return self._times_s[self.index]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it stands because the next frame is not ready."""
+        return self.playing and self.index + 1 == self.num_ready < len(self._times_s)
+
+    def advance(self, duration_s: float) -> None:
+        """Let that much time pass."""
+        if self.playing:
+            self._clock_s = min(self._clock_s + duration_s * self.speed, self._times_s[max(0, self.num_ready - 1)])
+            self.playing = self._clock_s < self._times_s[-1]
+
+    def toggle(self) -> None:
+        """Pause or go on; at the end, from the beginning."""
+        if not self.playing and self.index == len(self._times_s) - 1:
+            self._clock_s = 0.0
+        self.playing = not self.playing
+
+    def step(self, num_frames: int) -> None:
+        """Pause, and go that many frames on, or back."""
+        self.playing = False
+        self.go_to(self.index + num_frames)
+
+    def go_to(self, index: int) -> None:
+        """Show a frame, or the nearest that is ready."""
+        self._clock_s = self._times_s[max(0, min(index, self.num_ready - 1))]
+
+    def scrub(self, fraction: float) -> None:
+        """Show the frame at a fraction of the whole duration, 0..1."""
+        self.go_to(bisect.bisect_right(self._times_s, fraction * self.duration_s) - 1)
+
+    def change_speed(self, steps: int) -> None:
+        """Play faster or slower by so many steps of `SPEEDS`."""
+        self.speed = SPEEDS[max(0, min(SPEEDS.index(self.speed) + steps, len(SPEEDS) - 1))]
+
+
+def _steady(times_s: Sequence[float]) -> list[float]:
+    steady = [0.0]
+    for before, after in itertools.pairwise(times_s):
+        step_s = after - before
+        steady.append(steady[-1] + (step_s if SHORTEST_S < step_s < LONGEST_HOLD_S else ODD_STEP_S))
+    return steady
+
+
+def hud_of(recording: Recording, model: str) -> Callable[[FramePair, str], HudState]:
+    """Return what makes the HUD of a pair and of the position that it is shown at."""
+
+    def hud(pair: FramePair, position: str) -> HudState:
+        notice = "" if pair.rendered is not None or not model else (pair.notice or "no synthesized picture was kept")
+        return HudState(frame_age_ms=pair.age_ms, model=model, notice=notice, position=position)
+
+    return hud
+
+
+def write_replay(recording: Recording, source: PairSource, model: str, out: Path, labels: bool = False) -> None:
+    """Write the viewer's picture of every frame to an .mp4 in simulation time; raises OutputError and UsageError."""
+    if out.suffix.lower() != ".mp4":
+        raise UsageError(f"{out} is not a video", "Name a file that ends in .mp4")
+    height, width = recording.size_hw
+    hud = hud_of(recording, model)
+    composer = Composer()
+    composer.show_labels = labels
+    times_s = _steady([row.time_s for row in recording.rows])
+    with (
+        open_pictures(out, recording.manifest.fixed_delta_s, (height, 2 * width)) as sink,
+        Progress(len(source)) as progress,
+    ):
+        for index, row in enumerate(recording.rows):
+            pair = source.wait_pair(index)
+            state = hud(pair, position_text(times_s[index], times_s[-1]))
+            sink.write(row.frame_id, row.time_s, composer.render_rgb(pair, state))
+            progress.advance()
+
+
+def position_text(time_s: float, duration_s: float) -> str:
+    """Return a place in a recording for people."""
+    return f"{time_s:.2f} of {duration_s:.1f} s"
