@@ -63,6 +63,18 @@ def instance_edges(instances_B1HW: Tensor) -> Tensor:
     return edges
 
 
+def regions(labels_BHW: Tensor, instances_B1HW: Tensor | None) -> Tensor:
+    """Return (B,1,H,W) int32 ids of what looks alike: a pixel's instance id, or its class id where it has none (0).
+
+    Instance maps of Cityscapes name every pixel, by its class where that is not counted; those of a simulator name
+    what moves, and become like them. Networks that were trained on the former see the borders they know.
+    """
+    labels_B1HW = labels_BHW[:, None].to(torch.int32)
+    if instances_B1HW is None:
+        return labels_B1HW
+    return torch.where(instances_B1HW == 0, labels_B1HW, instances_B1HW.to(torch.int32))
+
+
 def check_request(card: ModelCard, request: Render) -> None:
     """Raise RenderRefused if a request's header does not fit the model: size, planes, motion."""
     size_hw, multiple = (request.height_px, request.width_px), card.size_multiple_px

@@ -86,7 +86,8 @@ class Family:
     raises WeightsError if they are and do not fit together. `build` returns the network with keys "<role>.<key>" and
     nothing else; on the meta device too. `adapt` takes a network's role and its file's tensors and returns those that
     `build` has, without the role. `dry_run` runs a frame of a size (height, width) on the network's device and yields
-    the kind of frame, "first" or "steady", after each.
+    the kind of frame, "first" or "steady", after each. `apply_options` returns the configuration with what upstream's
+    options, {name: text}, say beyond the keys, and raises WeightsError where they contradict the files.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Family:
     traits: Callable[[Any], Traits]
     make_model: Callable[[ModelParts], Model]
     dry_run: Callable[[Any, Any, tuple[int, int]], Iterator[str]]
+    apply_options: Callable[[Any, Mapping[str, str]], Any] | None = None
 
 
 def family_names() -> tuple[str, ...]:

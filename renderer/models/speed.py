@@ -14,6 +14,8 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     present_classes: bool = True
     """Convolutions on one-hot stacks read only the classes that the frames hold; the others are zero everywhere."""
+    uniform_regions: bool = True
+    """What norms read of a label map is computed once a class for the insides of regions, where nothing changes."""
     merged_encoders: bool = True
     """First convolutions that read the same label stack are one convolution."""
     fused_norms: bool = True
@@ -27,5 +29,10 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 REFERENCE: Final = Speed(
-    present_classes=False, merged_encoders=False, fused_norms=False, channels_last=False, overlap=False
+    present_classes=False,
+    uniform_regions=False,
+    merged_encoders=False,
+    fused_norms=False,
+    channels_last=False,
+    overlap=False,
 )

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bridge.protocol.errors import WeightsError
+
 WRAPPER: Final = "module."
 _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
 _PARAMETRIZED: Final = ".parametrizations.weight."
@@ -45,14 +47,23 @@ def fold_spectral_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, original in tensors.items():
         if key.endswith(".weight_orig"):
             owner = key.removesuffix(".weight_orig")
-            u, v = tensors[f"{owner}.weight_u"], tensors.get(f"{owner}.weight_v")
+            u, v = _needed(tensors, f"{owner}.weight_u"), tensors.get(f"{owner}.weight_v")
         elif key.endswith(_PARAMETRIZED + "original"):
             owner = key.removesuffix(_PARAMETRIZED + "original")
-            u, v = tensors[f"{owner}{_PARAMETRIZED}0._u"], tensors[f"{owner}{_PARAMETRIZED}0._v"]
+            u = _needed(tensors, f"{owner}{_PARAMETRIZED}0._u")
+            v = tensors.get(f"{owner}{_PARAMETRIZED}0._v")
         else:
             continue
         plain[f"{owner}.weight"] = _normalised(original, u, v)
     return plain
+
+
+def _needed(tensors: Mapping[str, Tensor], key: str) -> Tensor:
+    if key not in tensors:
+        raise WeightsError(
+            f"the checkpoint misses the tensor {key}", "Get the file again, its spectral norm is cut off"
+        )
+    return tensors[key]
 
 
 def _belongs_to_spectral_norm(key: str) -> bool:
@@ -61,6 +72,11 @@ def _belongs_to_spectral_norm(key: str) -> bool:
 
 def _normalised(original: Tensor, u: Tensor, v: Tensor | None) -> Tensor:
     matrix = original.reshape(original.shape[0], -1)
+    if (u.numel(), matrix.shape[1] if v is None else v.numel()) != tuple(matrix.shape):
+        raise WeightsError(
+            f"a spectrally normalised weight of shape {tuple(original.shape)} has vectors of other lengths",
+            "Get the file again",
+        )
     if v is None:
         v = F.normalize(matrix.t() @ u.flatten(), dim=0, eps=1e-12)
     return original / torch.dot(u.flatten(), matrix @ v.flatten())
