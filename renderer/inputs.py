@@ -111,7 +111,8 @@ def model_input(
 ) -> ModelInput:
     """Return checked tensors of one frame; raises RenderRefused for values that no model can use.
 
-    `labels` (H,W) u8, `instances` (H,W) u16 or u8, `depth_m` (H,W) f32 or f16.
+    `labels` (H,W) u8, `instances` (H,W) u16 or u8, `depth_m` (H,W) f32 or f16, `rgb` (H,W,3) u8: the simulator's own
+    picture, with which a sequence begins for models that ask for it.
     """
     labels = planes["labels"]
     if labels.dtype != np.uint8:
@@ -120,17 +121,25 @@ def model_input(
         check_labels(labels, card.label_space)
     except LabelError as error:
         raise RenderRefused("bad-labels", error.what, error.hint) from None
-    depth, instances = planes.get("depth_m"), planes.get("instances")
+    depth, instances, rgb = planes.get("depth_m"), planes.get("instances"), planes.get("rgb")
     if depth is not None and (depth.dtype.kind != "f" or not np.isfinite(depth).all()):
         raise RenderRefused("bad-plane", "the depth plane holds what is not a finite number", "Send depth in metres")
     if instances is not None and instances.dtype.kind != "u":
         raise RenderRefused("bad-plane", f"the instance map is {instances.dtype}", "Send 16-bit ids")
+    if rgb is not None and (rgb.dtype != np.uint8 or rgb.shape[2:] != (3,)):
+        raise RenderRefused("bad-plane", f"the picture is {rgb.dtype} {rgb.shape}", "Send 8-bit RGB")
     return ModelInput(
         labels_BHW=_tensor(labels, np.uint8, device)[None],
         depth_B1HW=None if depth is None else _tensor(depth, np.float32, device)[None, None],
         instances_B1HW=None if instances is None else _tensor(instances, np.int32, device)[None, None],
         motion=None if motion is None else engine_motion(motion),
+        first_B3HW=None if rgb is None else signed_picture(rgb, device),
     )
+
+
+def signed_picture(rgb: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return a picture (H,W,3) u8 as (1,3,H,W) float32 in [-1, 1]."""
+    return _tensor(rgb, np.uint8, device).permute(2, 0, 1)[None].float().div_(255).sub_(0.5).div_(0.5)
 
 
 def engine_motion(motion: Motion) -> EngineMotion:
