@@ -72,6 +72,16 @@ def _scale_flow(flow, scale_x, scale_y, out) -> None:
             out[row, column, 1] = flow[row, column, 1] * scale_y
 
 
+@njit("void(float32[:, :, ::1], uint8[:, :, ::1])", nogil=True, cache=True)
+def _normal_codes(normals, bgra) -> None:
+    for row in range(normals.shape[0]):
+        for column in range(normals.shape[1]):
+            for axis in range(3):
+                code = np.rint((np.float64(normals[row, column, axis]) + 1.0) * 127.5)
+                bgra[row, column, 2 - axis] = np.uint8(min(max(code, 0.0), 255.0))
+            bgra[row, column, 3] = 255
+
+
 def _words(out: NDArray[np.uint8] | None, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     bgra = np.empty((*shape, 4), np.uint8) if out is None else out
     if bgra.shape != (*shape, 4) or bgra.dtype != np.uint8 or not bgra.flags.c_contiguous:
@@ -118,6 +128,18 @@ def encode_instance(
 def decode_instance(bgra: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return tags (H, W) u8 and the low 16 bits of the actor ids (H, W) i32; the inverse of `encode_instance`."""
     return bgra[..., 2].copy(), bgra[..., 1].astype(np.int32) | bgra[..., 0].astype(np.int32) << 8
+
+
+def encode_normals(normals: NDArray[np.float32], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Return unit vectors (H, W, 3) f32 as CARLA's normals: R, G, B are x, y, z of the world, -1..1 as 0..255."""
+    bgra, _ = _words(out, normals.shape[:2])
+    _normal_codes(np.ascontiguousarray(normals, np.float32), bgra)
+    return bgra
+
+
+def decode_normals(bgra: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the vectors (H, W, 3) f32; the inverse of `encode_normals` to half a code, 0.004 an axis."""
+    return bgra[..., 2::-1].astype(np.float32) / 127.5 - 1.0
 
 
 def encode_flow(flow_px: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from bridge.carla_wire.images import encode_depth, encode_flow, encode_instance, encode_semantic
+from bridge.carla_wire.images import encode_depth, encode_flow, encode_instance, encode_normals, encode_semantic
 from bridge.carla_wire.point_clouds import encode_events
 from bridge.carla_wire.streams import SensorHeader, SensorType
 from bridge.town.event_camera import EventCamera
@@ -62,6 +62,8 @@ def _pixels(camera: Camera, planes: Planes) -> memoryview:
         pixels = encode_semantic(_painted(planes.semantic), out)
     elif kind is SensorType.INSTANCE_SEGMENTATION:
         pixels = encode_instance(_painted(planes.semantic), _painted(planes.instance), out)
+    elif kind is SensorType.NORMALS:
+        pixels = encode_normals(_painted(planes.normals), out)
     else:
         pixels = encode_flow(_painted(planes.flow_px))
     return pixels.data

@@ -26,6 +26,7 @@ CAMERA_PLANES: dict[str, tuple[SensorType, frozenset[Plane]]] = {
     "sensor.camera.semantic_segmentation": (SensorType.SEMANTIC_SEGMENTATION, frozenset({"semantic"})),
     "sensor.camera.instance_segmentation": (SensorType.INSTANCE_SEGMENTATION, frozenset({"semantic", "instance"})),
     "sensor.camera.depth": (SensorType.DEPTH, frozenset({"depth"})),
+    "sensor.camera.normals": (SensorType.NORMALS, frozenset({"normals"})),
     "sensor.camera.optical_flow": (SensorType.OPTICAL_FLOW, frozenset({"flow"})),
     "sensor.camera.dvs": (SensorType.DVS, frozenset({"rgb"})),
 }

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.town.engine.kernel_cache import user_cache_dir
-from bridge.town.engine.light import SUN, BakedLight, bake_light
+from bridge.town.engine.light import BakedLight, bake_light
 from bridge.town.engine.materials import paint_materials
 from bridge.town.engine.packing import PackedMesh, pack_static
 from bridge.town.engine.scene import parked_boxes, static_pieces
-from bridge.town.engine.sky import environment_map, sky_map
+from bridge.town.engine.sky import cloud_layer
 from bridge.town.streets import StreetNetwork
 
 LOG = logging.getLogger(__name__)
@@ -27,13 +27,12 @@ _SOURCES = ("*.py", "../plan.py", "../roads.py", "../streets.py")
 
 @dataclass(frozen=True)
 class BakedTown:
-    """Static mesh, textures (see `paint_materials`), baked light and sky maps (N,N,3) f32 of one street network."""
+    """Static mesh, textures (see `paint_materials`), baked light and cloud layer (see `cloud_layer`) of one network."""
 
     mesh: PackedMesh
     textures: NDArray[np.uint8]
     light: BakedLight
-    sky: NDArray[np.float32]
-    environment: NDArray[np.float32]
+    clouds: NDArray[np.int16]
 
 
 def load_or_bake(network: StreetNetwork, seed: int, cache_dir: Path | None) -> BakedTown:
@@ -59,7 +58,7 @@ def _bake(network: StreetNetwork, seed: int) -> BakedTown:
     textures = paint_materials()
     mesh = pack_static(static_pieces(network))
     light = bake_light(mesh, textures, parked_boxes(network), seed)
-    return BakedTown(mesh, textures, light, sky_map(SUN, 3 + seed), environment_map(SUN, 3 + seed))
+    return BakedTown(mesh, textures, light, cloud_layer(3 + seed))
 
 
 def _content_key(network: StreetNetwork, seed: int) -> str:
@@ -81,8 +80,7 @@ def _load(path: Path) -> BakedTown | None:
                 PackedMesh(**{item.name: kept["mesh_" + item.name] for item in fields(PackedMesh)}),
                 kept["textures"],
                 BakedLight(**{item.name: kept["light_" + item.name] for item in fields(BakedLight)}),
-                kept["sky"],
-                kept["environment"],
+                kept["clouds"],
             )
     except (OSError, ValueError, KeyError) as error:
         LOG.warning("the baked town in %s cannot be read (%s); baking it anew", path, error)
@@ -93,7 +91,7 @@ def _store(path: Path, town: BakedTown) -> None:
     """Write a baked town so that no reader ever sees half of it, and drop those of other versions."""
     arrays = {"mesh_" + item.name: getattr(town.mesh, item.name) for item in fields(PackedMesh)}
     arrays |= {"light_" + item.name: getattr(town.light, item.name) for item in fields(BakedLight)}
-    arrays |= {"textures": town.textures, "sky": town.sky, "environment": town.environment}
+    arrays |= {"textures": town.textures, "clouds": town.clouds}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as scratch:

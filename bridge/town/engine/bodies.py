@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from bridge.town.engine import furniture
 from bridge.town.engine.catalogue import build_shape, shape_key
 from bridge.town.engine.frames import street_from_body
+from bridge.town.engine.lamps import LAMP_GLASS_GLOW, SIGNAL_GLOW, body_lamps, lamp_glass, lamp_glow, lights_of
+from bridge.town.engine.layout import LIGHT_COLUMNS, LOOK_COLUMNS, LOOK_LAMPS
 from bridge.town.engine.packing import MeshStore, PackedMesh, pack_part
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.pose import Pose
 from bridge.town.streets import TrafficLightSite
-from bridge.town.views import BRAKE, Body, StreetState
+from bridge.town.views import Body, StreetState
 
-LAMP_GLOW = 45.0
-BRAKE_GLOW = 2.6
 _STATES = ("red", "yellow", "green")
 
 
@@ -38,7 +38,8 @@ class Staged:
     """One tick's bodies, ready to draw.
 
     chunks (C,) i32: what to draw beside the static town · world_from_object, previous_from_object (O,3,4) f64: street
-    frame, now and a tick ago · look (O,4) f32 · actor (O,) i32 · contacts (B,7) f32 boxes as `stamp_contacts` takes.
+    frame, now and a tick ago · look (O,9) f32 · actor (O,) i32 · contacts (B,7) f32 boxes as `stamp_contacts` takes ·
+    lights (L,12) f32: what the lamps throw, when it is dark.
     """
 
     chunks: NDArray[np.int32]
@@ -47,12 +48,15 @@ class Staged:
     look: NDArray[np.float32]
     actor: NDArray[np.int32]
     contacts: NDArray[np.float32]
+    lights: NDArray[np.float32]
 
 
 class Stage:
-    """Holds the town's whole mesh: the static part first, then traffic light lenses, then the bodies' slots."""
+    """Holds the town's whole mesh: the static part first, then lenses of traffic lights, the street lamps' glass, then
+    the bodies' slots."""
 
-    def __init__(self, static: PackedMesh, sites: tuple[TrafficLightSite, ...]) -> None:
+    def __init__(self, static: PackedMesh, sites: tuple[TrafficLightSite, ...], lamps: NDArray[np.float64]) -> None:
+        """`lamps` (N,4): where street lamps shine, in the street frame, and the heading of their arms in radians."""
         self._store = MeshStore(static)
         self._objects = 1
         self._num_static_chunks = len(static.chunk_object)
@@ -65,6 +69,10 @@ class Stage:
             for lens in lenses:
                 chunks.append(self._store.append(pack_part(lens, self._objects)))
                 self._objects += 1
+        self._lamps, self._first_lamp = lamps, self._objects
+        for _ in lamps:
+            chunks.append(self._store.append(pack_part(lamp_glass(), self._objects)))
+            self._objects += 1
         self._lens_chunks = np.concatenate(chunks)
 
     @property
@@ -77,19 +85,24 @@ class Stage:
         """The chunks of the static town."""
         return np.arange(self._num_static_chunks, dtype=np.int32)
 
-    def stage(self, state: StreetState) -> Staged:
-        """Give every body its slot and pose; `state.signals` are in the order of the network's traffic lights."""
+    def stage(self, state: StreetState, dark: float) -> Staged:
+        """Give every body its slot and pose; `dark` 0..1 tells how much the lamps are needed.
+
+        `state.signals` and `state.lamps` are in the order of the network's traffic lights and street lamps.
+        """
         self._assign([(body.actor_id, shape_key(body.blueprint_id)) for body in state.bodies])
         now = np.zeros((self._objects, 3, 4))
         now[:, :, :3] = np.eye(3)
-        look = np.zeros((self._objects, 4), np.float32)
+        look = np.zeros((self._objects, LOOK_COLUMNS), np.float32)
         look[:, :3] = 1.0
         actor = np.zeros(self._objects, np.int32)
         for number, pose in enumerate(self._lens_poses):
             now[1 + 3 * number : 4 + 3 * number] = pose
         for number, signal in enumerate(state.signals[: len(self._lens_poses)]):
             if signal.state in _STATES:
-                look[1 + 3 * number + _STATES.index(signal.state), 3] = LAMP_GLOW
+                look[1 + 3 * number + _STATES.index(signal.state), LOOK_LAMPS] = SIGNAL_GLOW
+        glow = lamp_glow(state.lamps, len(self._lamps), dark)
+        self._place_lamps(now, look, glow)
         before = now.copy()
         contacts = np.empty((len(state.bodies), 7), np.float32)
         for row, body in enumerate(state.bodies):
@@ -97,14 +110,28 @@ class Stage:
             objects = slice(slot.first_object, slot.first_object + len(slot.shape.parts))
             now[objects], before[objects] = _part_matrices(slot.shape, body)
             look[objects, :3] = (np.array(body.color_rgb, np.float32) / 255.0) ** 2.2
-            look[objects, 3] = BRAKE_GLOW if body.lights & BRAKE else 0.0
+            if body.lights:
+                look[objects, LOOK_LAMPS:] = body_lamps(body, state.elapsed_s)
             actor[objects] = body.actor_id
             heading = -math.radians(body.pose.yaw_deg)
             half_x, half_y = slot.shape.contact_m
             place = (body.pose.x_m, -body.pose.y_m, math.cos(heading), math.sin(heading))
             contacts[row] = (*place, half_x, half_y, slot.shape.contact_strength)
         chunks = [self._lens_chunks, *(self._slots[body.actor_id].chunks for body in state.bodies)]
-        return Staged(np.concatenate(chunks), now, before, look, actor, contacts)
+        lights = np.empty((0, LIGHT_COLUMNS), np.float32)
+        if dark > 0.0:
+            halves = [self._slots[body.actor_id].shape.half_extents_m for body in state.bodies]
+            lights = lights_of(self._lamps[:, :3], glow, state.bodies, halves)
+        return Staged(np.concatenate(chunks), now, before, look, actor, contacts, lights)
+
+    def _place_lamps(self, now: NDArray[np.float64], look: NDArray[np.float32], glow: NDArray[np.float32]) -> None:
+        objects = slice(self._first_lamp, self._first_lamp + len(self._lamps))
+        cos, sin = np.cos(self._lamps[:, 3]), np.sin(self._lamps[:, 3])
+        now[objects, 0, 0], now[objects, 0, 1] = cos, -sin
+        now[objects, 1, 0], now[objects, 1, 1] = sin, cos
+        now[objects, :, 3] = self._lamps[:, :3]
+        look[objects, :3] = glow[:, :3]
+        look[objects, LOOK_LAMPS] = LAMP_GLASS_GLOW * glow[:, 3]
 
     def _assign(self, wanted: list[tuple[int, str]]) -> None:
         """Free the slots of bodies that left or changed shape, and find one for each that has none."""

@@ -26,6 +26,9 @@ class Buffers:
     instance: NDArray[np.int32]
     depth_m: NDArray[np.float32]
     flow_px: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    glare: NDArray[np.float32]
+    before_weather: NDArray[np.uint8]
 
     @classmethod
     def of_size(cls, width: int, height: int) -> Buffers:
@@ -39,6 +42,9 @@ class Buffers:
             np.empty((height, width), np.int32),
             np.empty((height, width), np.float32),
             np.empty((height, width, 2), np.float32),
+            np.empty((height, width, 3), np.float32),
+            np.empty((-(-height // layout.GLARE_PX), -(-width // layout.GLARE_PX), 3), np.float32),
+            np.empty((height, width, 4), np.uint8),
         )
 
 

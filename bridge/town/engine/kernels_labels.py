@@ -7,6 +7,8 @@ surface at the same place, and of the same samples whose colours make up the RGB
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -22,6 +24,9 @@ from bridge.town.engine.layout import (
     SKY_SAMPLE,
     TRI_OBJECT,
     TRI_TAG,
+    V_NX,
+    V_NY,
+    V_NZ,
 )
 from bridge.town.engine.tags import SKY
 
@@ -132,3 +137,38 @@ def flow_rows(
             cz = max(NEAR, m[o, 2, 0] * ox + m[o, 2, 1] * oy + m[o, 2, 2] * oz + m[o, 2, 3])
             flow_px[y, x, 0] = px - (cx / cz * params[P_FOCAL_X] + params[P_CENTRE_X])
             flow_px[y, x, 1] = py - (cy / cz * params[P_FOCAL_Y] + params[P_CENTRE_Y])
+
+
+@njit(**KERNEL_OPTIONS)
+def normal_rows(
+    row0, row1, sample, triangle_vertex, triangle_info, vertex_camera, vertex_shading, object_matrix, params, surface,
+    normals,
+):  # fmt: skip
+    """Write rows of `normals` (H,W,3) f32: unit normals of surfaces in CARLA's world (y right), the sky's zero.
+
+    `surface` (S_PLANE_COUNT,) f32 is scratch.
+    """
+    prepared = np.int32(SKY_SAMPLE)
+    for y in range(row0, row1):
+        for x in range(normals.shape[1]):
+            t, first = _owner(sample, x, y)
+            nx, ny, nz = f4(0), f4(0), f4(0)
+            if t >= 0:
+                if t != prepared:
+                    set_plane(triangle_vertex, vertex_camera, index(t), surface)
+                    prepared = t
+                _, l1, l2, _, _ = _hit(surface, params, x, y, first)
+                l1, l2 = min(f4(1), max(f4(0), l1)), min(f4(1), max(f4(0), l2))
+                l0 = max(f4(0), f4(1) - l1 - l2)
+                corner, n = triangle_vertex, vertex_shading
+                i0, i1, i2 = index(corner[index(t), 0]), index(corner[index(t), 1]), index(corner[index(t), 2])
+                ox = n[i0, V_NX] * l0 + n[i1, V_NX] * l1 + n[i2, V_NX] * l2
+                oy = n[i0, V_NY] * l0 + n[i1, V_NY] * l1 + n[i2, V_NY] * l2
+                oz = n[i0, V_NZ] * l0 + n[i1, V_NZ] * l1 + n[i2, V_NZ] * l2
+                m, o = object_matrix, index(triangle_info[index(t), TRI_OBJECT])
+                nx = m[o, 0, 0] * ox + m[o, 0, 1] * oy + m[o, 0, 2] * oz
+                ny = -(m[o, 1, 0] * ox + m[o, 1, 1] * oy + m[o, 1, 2] * oz)
+                nz = m[o, 2, 0] * ox + m[o, 2, 1] * oy + m[o, 2, 2] * oz
+                scale = f4(1) / math.sqrt(nx * nx + ny * ny + nz * nz + f4(1e-20))
+                nx, ny, nz = nx * scale, ny * scale, nz * scale
+            normals[y, x, 0], normals[y, x, 1], normals[y, x, 2] = nx, ny, nz

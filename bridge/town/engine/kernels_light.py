@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from bridge.town.engine.kernels_raster import floor_i32
-from bridge.town.engine.layout import GRID_CONTACT, KERNEL_OPTIONS, TRI_FLAGS, TRI_MATERIAL, V_U, V_V
+from bridge.town.engine.layout import GRID_CONTACT, GRID_SUNLIT, KERNEL_OPTIONS, TRI_FLAGS, TRI_MATERIAL, V_U, V_V
 from bridge.town.engine.materials import ALPHA_TEST, DECAL
 from bridge.town.engine.textures import SIZE_PX
 
@@ -91,36 +91,65 @@ def accumulate_visibility(position, normal, is_foliage, light_from_world, depth,
 
 
 @njit(**KERNEL_OPTIONS)
-def tile_bounds(depth, tile, bounds):
-    """Write the least and largest z of every tile of a depth map, two texels of the neighbours included."""
-    height, width = depth.shape
-    for i in range(bounds.shape[0]):
-        for j in range(bounds.shape[1]):
+def place_tile(tile, apron, square, depth, bounds, row0, column0):
+    """Copy a tile without its apron into a depth map at (row0, column0), and write the least and largest z of its
+    squares, two texels of the neighbours included.
+    """
+    size = tile.shape[0] - 2 * apron
+    for y in range(size):
+        for x in range(size):
+            depth[row0 + y, column0 + x] = tile[y + apron, x + apron]
+    for i in range(size // square):
+        for j in range(size // square):
             low, high = f4(1e9), f4(-1e9)
-            for y in range(max(0, i * tile - 2), min(height, i * tile + tile + 2)):
-                for x in range(max(0, j * tile - 2), min(width, j * tile + tile + 2)):
-                    low, high = min(low, depth[y, x]), max(high, depth[y, x])
-            bounds[i, j, 0], bounds[i, j, 1] = low, high
+            for y in range(i * square, (i + 1) * square + 2 * apron):
+                for x in range(j * square, (j + 1) * square + 2 * apron):
+                    low, high = min(low, tile[y, x]), max(high, tile[y, x])
+            at_row, at_column = row0 // square + i, column0 // square + j
+            bounds[at_row, at_column, 0], bounds[at_row, at_column, 1] = low, high
+
+
+@njit(**KERNEL_OPTIONS)
+def ground_sunlit(grid, origin_x, origin_y, per_m, light_from_world, depth, bias):
+    """Write the sunlit channel of a ground grid: 1 where the depth map leaves the ground open to the light, else 0."""
+    height, width = depth.shape
+    m = light_from_world
+    z = f4(0.3)
+    for j in range(grid.shape[0]):
+        y = f4(j) / per_m + origin_y
+        for i in range(grid.shape[1]):
+            x = f4(i) / per_m + origin_x
+            u = int(m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3])
+            v = int(m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3])
+            d = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]
+            is_open = u < 0 or v < 0 or u >= width or v >= height or d + bias >= depth[v, u]
+            grid[j, i, GRID_SUNLIT] = f4(1) if is_open else f4(0)
 
 
 @njit(**KERNEL_OPTIONS)
 def box_blur(grid, channel, radius, scratch):
-    """Blur one channel of a grid in place."""
+    """Blur one channel of a grid in place, by sums that run along rows and columns."""
     height, width = grid.shape[0], grid.shape[1]
     for y in range(height):
+        total = 0.0
+        for k in range(min(width, radius)):
+            total += grid[y, k, channel]
         for x in range(width):
-            total, count = f4(0), 0
-            for k in range(max(0, x - radius), min(width, x + radius + 1)):
-                total += grid[y, k, channel]
-                count += 1
-            scratch[y, x] = total / f4(count)
-    for y in range(height):
-        for x in range(width):
-            total, count = f4(0), 0
-            for k in range(max(0, y - radius), min(height, y + radius + 1)):
-                total += scratch[k, x]
-                count += 1
-            grid[y, x, channel] = total / f4(count)
+            if x + radius < width:
+                total += grid[y, x + radius, channel]
+            if x - radius - 1 >= 0:
+                total -= grid[y, x - radius - 1, channel]
+            scratch[y, x] = f4(total / (min(width - 1, x + radius) - max(0, x - radius) + 1))
+    for x in range(width):
+        total = 0.0
+        for k in range(min(height, radius)):
+            total += scratch[k, x]
+        for y in range(height):
+            if y + radius < height:
+                total += scratch[y + radius, x]
+            if y - radius - 1 >= 0:
+                total -= scratch[y - radius - 1, x]
+            grid[y, x, channel] = f4(total / (min(height - 1, y + radius) - max(0, y - radius) + 1))
 
 
 @njit(**KERNEL_OPTIONS)

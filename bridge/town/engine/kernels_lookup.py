@@ -10,11 +10,14 @@ from numba import njit
 from bridge.town.engine.kernels_raster import FULL_TEXELS, floor_i32
 from bridge.town.engine.layout import (
     KERNEL_OPTIONS,
+    P_COARSE_SUN,
     P_GRID_PER_M,
     P_GRID_X,
     P_GRID_Y,
     P_MOVING_SUN,
     P_STATIC_SUN,
+    P_SUN_CENTRE,
+    P_SUN_HALF,
     SKY_LOWEST_Z,
     SKY_REACH,
 )
@@ -147,23 +150,45 @@ def _to_light(params, first, x, y, z):
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def sunlight(x, y, z, bias, params, static_depth, static_bounds, moving_depth):
+def _lit_on_torus(depth, u, v, d):
+    """Return how much of a bilinear footprint is lit, in a depth map whose edges meet."""
+    wrap = depth.shape[0] - 1
+    x, y = u - HALF, v - HALF
+    column, row = floor_i32(x), floor_i32(y)
+    fx, fy = x - f4(column), y - f4(row)
+    x0, y0 = index(column & wrap), index(row & wrap)
+    x1, y1 = index((column + 1) & wrap), index((row + 1) & wrap)
+    a = ONE if d >= depth[y0, x0] else ZERO
+    b = ONE if d >= depth[y0, x1] else ZERO
+    c = ONE if d >= depth[y1, x0] else ZERO
+    e = ONE if d >= depth[y1, x1] else ZERO
+    return (a * (ONE - fx) + b * fx) * (ONE - fy) + (c * (ONE - fx) + e * fx) * fy
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def sunlight(x, y, z, bias, params, sun_depth, sun_bounds, coarse_depth, moving_depth):
     """Return the share of the sun that reaches a point; a coarse min/max grid decides most points without a tap."""
     u, v, d = _to_light(params, P_STATIC_SUN, x, y, z)
     d += bias
     lit = ONE
-    column, row = int(u) >> TILE_SHIFT, int(v) >> TILE_SHIFT
-    if column >= 0 and row >= 0 and column < static_bounds.shape[1] and row < static_bounds.shape[0]:
-        i, j = index(row), index(column)
-        if d < static_bounds[i, j, 0]:
+    if (
+        abs(u - params[P_SUN_CENTRE]) < params[P_SUN_HALF]
+        and abs(v - params[P_SUN_CENTRE + 1]) < params[P_SUN_HALF + 1]
+    ):
+        wrap = sun_bounds.shape[0] - 1
+        i, j = index((floor_i32(v) >> TILE_SHIFT) & wrap), index((floor_i32(u) >> TILE_SHIFT) & wrap)
+        if d < sun_bounds[i, j, 0]:
             lit = ZERO
-        elif d < static_bounds[i, j, 1]:
+        elif d < sun_bounds[i, j, 1]:
             lit = (
-                _lit_share(static_depth, u - f4(0.7), v - f4(0.5), d)
-                + _lit_share(static_depth, u + f4(0.5), v - f4(0.7), d)
-                + _lit_share(static_depth, u - f4(0.5), v + f4(0.7), d)
-                + _lit_share(static_depth, u + f4(0.7), v + f4(0.5), d)
+                _lit_on_torus(sun_depth, u - f4(0.7), v - f4(0.5), d)
+                + _lit_on_torus(sun_depth, u + f4(0.5), v - f4(0.7), d)
+                + _lit_on_torus(sun_depth, u - f4(0.5), v + f4(0.7), d)
+                + _lit_on_torus(sun_depth, u + f4(0.7), v + f4(0.5), d)
             ) * QUARTER
+    else:
+        u, v, d = _to_light(params, P_COARSE_SUN, x, y, z)
+        lit = _lit_share(coarse_depth, u, v, d + f4(0.8) + bias)
     if lit > ZERO:
         u, v, d = _to_light(params, P_MOVING_SUN, x, y, z)
         lit = min(lit, _lit_share(moving_depth, u, v, d + bias))

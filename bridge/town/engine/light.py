@@ -1,4 +1,4 @@
-"""Baked light of the static town: where the sun reaches, how much open sky each vertex and patch of ground sees."""
+"""Baked light of the static town: how much open sky each vertex and patch of ground sees."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from bridge.town.engine.kernels_light import (
     box_blur,
     raster_from_light,
     stamp_contacts,
-    tile_bounds,
 )
 from bridge.town.engine.kernels_raster import transform_vertices
 from bridge.town.engine.layout import (
     EMPTY_LIGHT_DEPTH,
     GRID_AMBIENT,
     GRID_MACRO,
-    GRID_SUNLIT,
     TRI_FLAGS,
     V_AMBIENT,
     V_NX,
@@ -29,11 +27,6 @@ from bridge.town.engine.materials import FOLIAGE
 from bridge.town.engine.packing import PackedMesh
 from bridge.town.engine.textures import value_noise
 
-SUN = np.array([-0.42, 0.50, 0.80]) / np.linalg.norm([-0.42, 0.50, 0.80])
-SUN_LIGHT = (3.1, 2.75, 2.25)
-FOG_LIGHT = (0.62, 0.72, 0.84)
-SUN_MAP_PX = 4096
-SUN_TILE_PX = 16
 AMBIENT_MAP_PX = 1024
 AMBIENT_DIRECTIONS = 32
 GRID_PER_M = 2.0
@@ -44,23 +37,30 @@ LIMIT_M = 400.0  # chunks that reach further (the far land) cast no shadow and g
 class BakedLight:
     """What the shader needs of the static light.
 
-    sun_from_world (3,4) f32: world to sun-map texels and height · sun_depth (N,N) f32 · sun_bounds (N/16,N/16,2) f32 ·
     ground_grid (rows,columns,4) f32 by `engine.layout` · grid_origin (2,) f32, metres, of its first value.
     """
 
-    sun_from_world: NDArray[np.float32]
-    sun_depth: NDArray[np.float32]
-    sun_bounds: NDArray[np.float32]
     ground_grid: NDArray[np.float32]
     grid_origin: NDArray[np.float32]
 
 
-def light_matrix(direction: NDArray, points: NDArray, size_px: int) -> NDArray[np.float32]:
-    """Return the (3,4) matrix that looks from a direction at all points: x, y in texels of a square map, z metres."""
-    helper = (0.0, 0.0, 1.0) if abs(direction[2]) < 0.99 else (1.0, 0.0, 0.0)
+def light_axes(direction: NDArray) -> NDArray[np.float64]:
+    """Return (3,3) rows: two axes across a unit direction, the first of them level, and the direction itself."""
+    helper = (0.0, 0.0, 1.0) if abs(direction[2]) < 0.9999 else (1.0, 0.0, 0.0)
     across = np.cross(direction, helper)
     across /= np.linalg.norm(across)
-    axes = np.stack([across, np.cross(direction, across), direction])
+    return np.stack([across, np.cross(direction, across), direction])
+
+
+def caster_chunks(mesh: PackedMesh) -> NDArray[np.int32]:
+    """Return the chunks that cast shadows: not the far land, nor the far versions of trees, which are there twice."""
+    reach = (mesh.chunk_high - mesh.chunk_low).max(1)
+    return np.flatnonzero((reach < LIMIT_M) & (mesh.chunk_near_m == 0)).astype(np.int32)
+
+
+def light_matrix(direction: NDArray, points: NDArray, size_px: int) -> NDArray[np.float32]:
+    """Return the (3,4) matrix that looks from a direction at all points: x, y in texels of a square map, z metres."""
+    axes = light_axes(direction)
     seen = points @ axes.T
     low, high = seen.min(0), seen.max(0)
     matrix = np.zeros((3, 4))
@@ -75,27 +75,18 @@ def light_matrix(direction: NDArray, points: NDArray, size_px: int) -> NDArray[n
 def bake_light(mesh: PackedMesh, textures: NDArray[np.uint8], contacts: NDArray[np.float32], seed: int) -> BakedLight:
     """Bake the static town's light; writes the ambient column of `mesh.vertex_shading`."""
     baker = _Baker(mesh, textures)
-    sun_from_world = light_matrix(SUN, baker.corners, SUN_MAP_PX)
-    sun_depth = baker.depth_from(sun_from_world, SUN_MAP_PX)
-    tiles = SUN_MAP_PX // SUN_TILE_PX
-    sun_bounds = np.empty((tiles, tiles, 2), np.float32)
-    tile_bounds(sun_depth, SUN_TILE_PX, sun_bounds)
     origin = baker.corners.min(0)[:2].astype(np.float32)
     columns, rows = ((baker.corners.max(0)[:2] - origin) * GRID_PER_M).astype(int) + 2
     x, y = np.meshgrid(np.arange(columns) / GRID_PER_M + origin[0], np.arange(rows) / GRID_PER_M + origin[1])
     ground = np.stack([x, y, np.full(x.shape, 0.2)], -1).reshape(-1, 3).astype(np.float32)
     grid = np.ones((rows, columns, 4), np.float32)
     grid[..., GRID_AMBIENT] = baker.bake_ambient(ground).reshape(rows, columns)
-    sunlit = baker.share_seen(ground, SUN, sun_from_world, sun_depth)
-    grid[..., GRID_SUNLIT] = sunlit.reshape(rows, columns)
     scratch = np.empty((rows, columns), np.float32)
-    for radius in (8, 6):
-        box_blur(grid, GRID_SUNLIT, radius, scratch)
     box_blur(grid, GRID_AMBIENT, 1, scratch)
     per_m = np.float32(GRID_PER_M)
     stamp_contacts(contacts, grid, origin[0], origin[1], per_m, GRID_AMBIENT)
     grid[..., GRID_MACRO] = _macro_variation(rows, columns, seed)
-    return BakedLight(sun_from_world, sun_depth, sun_bounds, grid, origin)
+    return BakedLight(grid, origin)
 
 
 def _macro_variation(rows: int, columns: int, seed: int) -> NDArray:
@@ -112,8 +103,7 @@ class _Baker:
         self._mesh = mesh
         self._textures = textures
         reach = (mesh.chunk_high - mesh.chunk_low).max(1)
-        # Far versions of trees neither cast shadows nor are cast upon twice.
-        self._casters = np.flatnonzero((reach < LIMIT_M) & (mesh.chunk_near_m == 0)).astype(np.int32)
+        self._casters = caster_chunks(mesh)
         self._near = np.flatnonzero(reach < LIMIT_M).astype(np.int32)
         low, high = mesh.chunk_low[self._casters].min(0), mesh.chunk_high[self._casters].max(0)
         self.corners = np.array(
@@ -147,16 +137,6 @@ class _Baker:
             depth,
         )
         return depth
-
-    def share_seen(self, points: NDArray, direction: NDArray, matrix: NDArray, depth: NDArray) -> NDArray[np.float32]:
-        """Return 1 for upward-facing points that see the direction, 0 for the others."""
-        normal = np.zeros_like(points)
-        normal[:, 2] = 1.0
-        seen, weight = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32)
-        no_leaves = np.zeros(len(points), np.bool_)
-        toward = direction.astype(np.float32)
-        accumulate_visibility(points, normal, no_leaves, matrix, depth, toward, np.float32(0.1), seen, weight)
-        return (seen / np.maximum(weight, 1e-6)).astype(np.float32)
 
     def bake_ambient(self, ground: NDArray[np.float32]) -> NDArray[np.float32]:
         """Write every vertex's share of open sky; return that of points on the ground."""

@@ -18,6 +18,16 @@ DECAL = 4  # lies on another surface and wins against it
 FOLIAGE = 8  # lets light through
 PAINTED = 16  # takes its body's paint colour
 LAMP = 32  # shines when its object's lamps are on
+WINDOWS = 64  # its glossy parts are windows with rooms behind them, two bays and two floors a tile
+SHOP = 128  # with WINDOWS: one bay a tile, lit in the evening
+WET = 512  # gets wet and dark in the rain
+LAMP_KIND_SHIFT = 12  # flags above tell which of a body's lamps shines: the column of `object_look` after LOOK_LAMPS
+
+
+def lamp(kind: int) -> int:
+    """Return the flags of a lamp of a kind: 0 by itself, 1 head, 2 tail, 3 left, 4 right, 5 reverse."""
+    return LAMP | kind << LAMP_KIND_SHIFT
+
 
 MIP_LEVELS = 9
 MIP_TEXELS = (4 * SIZE_PX * SIZE_PX - 1) // 3
@@ -91,13 +101,11 @@ _MATTE: dict[str, _Painter] = {
     "manhole": lambda: textures.paving(48, "4a4846", 8),
 }
 _GLOSSY: dict[str, _Painter] = {
-    **_facades(),
     "metal": lambda: textures.solid("6a6e73", 0.25),
     "dark": lambda: textures.solid("1b1c1e", 0.1),
     "glass": lambda: textures.solid("12171b", 0.9),
     "tyre": lambda: textures.solid("17171a", 0.02),
     "wheel": lambda: textures.wheel_face(47),
-    "headlamp": lambda: textures.solid("f4f1e4", 0.5),
     "chrome": lambda: textures.solid("a9adb0", 0.7),
     "postbox": lambda: textures.solid("b3141c", 0.3),
 }
@@ -115,17 +123,27 @@ _SPECIAL: dict[str, tuple[_Painter, int]] = {
     "sign2": (lambda: textures.sign_face(2), ALPHA_TEST),
     "spokes": (textures.bicycle_wheel, ALPHA_TEST),
     "paint": (lambda: textures.solid("ffffff", 0.35), GLOSSY | PAINTED),
-    "tail_lamp": (lambda: textures.solid("a01318", 0.4), GLOSSY | LAMP),
-    "lens_red": (lambda: textures.solid("46100c", 0.3), GLOSSY | LAMP),
-    "lens_yellow": (lambda: textures.solid("46340a", 0.3), GLOSSY | LAMP),
-    "lens_green": (lambda: textures.solid("083c20", 0.3), GLOSSY | LAMP),
+    "headlamp": (lambda: textures.solid("f4f1e4", 0.5), GLOSSY | lamp(1)),
+    "tail_lamp": (lambda: textures.solid("a01318", 0.4), GLOSSY | lamp(2)),
+    "indicator_left": (lambda: textures.solid("c8741a", 0.4), GLOSSY | lamp(3)),
+    "indicator_right": (lambda: textures.solid("c8741a", 0.4), GLOSSY | lamp(4)),
+    "reverse_lamp": (lambda: textures.solid("d9d6cf", 0.4), GLOSSY | lamp(5)),
+    "lens_red": (lambda: textures.solid("46100c", 0.3), GLOSSY | lamp(0)),
+    "lens_yellow": (lambda: textures.solid("46340a", 0.3), GLOSSY | lamp(0)),
+    "lens_green": (lambda: textures.solid("083c20", 0.3), GLOSSY | lamp(0)),
+    "lamp_glass": (lambda: textures.solid("d8d4c8", 0.3), GLOSSY | PAINTED | lamp(0)),
 }
 
 
 def _catalogue() -> dict[str, tuple[_Painter, int]]:
     table: dict[str, tuple[_Painter, int]] = {name: (paint, 0) for name, paint in _MATTE.items()}
     table |= {name: (paint, GLOSSY) for name, paint in _GLOSSY.items()}
+    table |= {name: (paint, GLOSSY | _window_flags(name)) for name, paint in _facades().items()}
     return table | _SPECIAL
+
+
+def _window_flags(name: str) -> int:
+    return WINDOWS | (0 if name.startswith("facade") else SHOP)
 
 
 _CATALOGUE = _catalogue()

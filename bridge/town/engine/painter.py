@@ -19,21 +19,21 @@ from bridge.town.engine.bodies import Stage, Staged
 from bridge.town.engine.camera import Buffers, Camera
 from bridge.town.engine.culling import chunk_corners, find_visible
 from bridge.town.engine.frames import camera_axes
-from bridge.town.engine.kernels_labels import depth_rows, flow_rows, label_rows
-from bridge.town.engine.kernels_light import clear_contacts, raster_from_light, stamp_contacts
+from bridge.town.engine.kernels_labels import depth_rows, flow_rows, label_rows, normal_rows
+from bridge.town.engine.kernels_light import clear_contacts, stamp_contacts
 from bridge.town.engine.kernels_plane import S_PLANE_COUNT
 from bridge.town.engine.kernels_raster import clear_samples, find_uncovered, raster_chunks, transform_vertices
 from bridge.town.engine.kernels_shade import S_COUNT, shade_rows
-from bridge.town.engine.light import FOG_LIGHT, GRID_PER_M, SUN, SUN_LIGHT, light_matrix
+from bridge.town.engine.lamps import lamp_places
+from bridge.town.engine.light import GRID_PER_M
+from bridge.town.engine.lighting import Lighting
 from bridge.town.engine.rays import RayCaster
+from bridge.town.engine.weather_effects import WeatherEffects
 from bridge.town.pose import Pose
 from bridge.town.streets import StreetNetwork
-from bridge.town.views import Body, CameraView, Plane, Planes, RayHits, StreetState
+from bridge.town.views import Body, CameraView, Plane, Planes, RayHits, StreetState, Weather
 
 LOG = logging.getLogger(__name__)
-MOVING_SUN_MAP_PX = 1024
-MOVING_SUN_REACH_M = 28.0
-MOVING_SUN_AHEAD_M = 18.0
 CONTACT_REACH_M = 70.0
 
 
@@ -67,12 +67,12 @@ class TownPainter:
         self._threads = default_threads() if threads is None else max(1, threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="town-painter")
         self._town = load_or_bake(network, seed, cache_dir)
-        self._stage = Stage(self._town.mesh, network.traffic_lights)
+        self._stage = Stage(self._town.mesh, network.traffic_lights, lamp_places(network))
+        self._lighting = Lighting(self._town, self._in_bands)
+        self._effects = WeatherEffects()
         self._static_corners = chunk_corners(self._town.mesh, self._stage.static_chunks)
         self._rays = RayCaster(self._town.mesh)
         self._vertex_camera = np.empty((0, 3), np.float32)
-        self._vertex_light = np.empty((0, 3), np.float32)
-        self._moving_depth = np.empty((MOVING_SUN_MAP_PX, MOVING_SUN_MAP_PX), np.float32)
         self._buffers: dict[tuple[int, int], Buffers] = {}
         self._state: StreetState | None = None
         self._staged: Staged | None = None
@@ -85,11 +85,13 @@ class TownPainter:
         return dict(self._timings_ms)
 
     def warm_up(self) -> None:
-        """Compile (or load) every kernel by drawing one small picture with all planes."""
+        """Compile (or load) every kernel by drawing two small pictures: all planes, and a wet night."""
         start = time.perf_counter()
         LOG.info("preparing the town's renderer (the first time on a machine this takes up to a minute)")
         view = CameraView(32, 16, 90.0, Pose(z_m=1.6))
-        self.render(view, view.pose, StreetState(), ("rgb", "semantic", "instance", "depth", "flow"))
+        self.render(view, view.pose, StreetState(), ("rgb", "semantic", "instance", "depth", "flow", "normals"))
+        wet_night = Weather(precipitation=50.0, precipitation_deposits=50.0, sun_altitude_angle=-90.0)
+        self.render(view, view.pose, StreetState(weather=wet_night), ("rgb",))
         self._view = None
         LOG.info("the town's renderer is ready: %.1f s", time.perf_counter() - start)
 
@@ -108,7 +110,8 @@ class TownPainter:
         staged = self._staged
         if staged is None or state is not self._state:
             with self._timed("stage"):
-                staged = self._staged = self._stage.stage(state)
+                dark = self._lighting.set_weather(state.weather).dark
+                staged = self._staged = self._stage.stage(state, dark)
             self._state, self._view = state, None
         if view != self._view:
             self._rasterise(camera, staged, buffers)
@@ -116,10 +119,12 @@ class TownPainter:
         params = self._params(camera)
         wanted = frozenset(planes)
         if "rgb" in wanted:
-            with self._timed("sun"):
-                self._light_moving_bodies(camera, staged, params)
+            with self._timed("light"):
+                self._lighting.prepare(camera, self._stage.mesh, staged, params)
             with self._timed("shade"):
                 self._shade(staged, params, buffers)
+            with self._timed("weather"):
+                self._add_weather(state, params, buffers)
         if wanted & {"semantic", "instance"}:
             with self._timed("labels"):
                 self._label(staged, buffers)
@@ -129,12 +134,16 @@ class TownPainter:
         if "flow" in wanted:
             with self._timed("flow"):
                 self._measure_flow(camera, previous_pose, staged, params, buffers)
+        if "normals" in wanted:
+            with self._timed("normals"):
+                self._measure_normals(staged, params, buffers)
         return Planes(
             bgra=buffers.bgra if "rgb" in wanted else None,
             semantic=buffers.semantic if "semantic" in wanted else None,
             instance=buffers.instance if "instance" in wanted else None,
             depth_m=buffers.depth_m if "depth" in wanted else None,
             flow_px=buffers.flow_px if "flow" in wanted else None,
+            normals=buffers.normals if "normals" in wanted else None,
         )
 
     def cast(
@@ -153,12 +162,12 @@ class TownPainter:
         yield
         self._timings_ms[stage] = 1e3 * (time.perf_counter() - start)
 
-    def _in_bands(self, count: int, work: Callable[[int, int], None]) -> None:
-        """Run work(first, last) over 0..count in one band per thread."""
-        if self._threads == 1:
+    def _in_bands(self, count: int, work: Callable[[int, int], None], *, step: int = 1) -> None:
+        """Run work(first, last) over 0..count in one band per thread; bands begin at multiples of `step`."""
+        if self._threads == 1 or count <= step:
             work(0, count)
             return
-        edges = [count * k // self._threads for k in range(self._threads + 1)]
+        edges = [count * k // self._threads // step * step for k in range(self._threads)] + [count]
         for done in [self._pool.submit(work, edges[k], edges[k + 1]) for k in range(self._threads)]:
             done.result()
 
@@ -167,7 +176,6 @@ class TownPainter:
         mesh = self._stage.mesh
         if len(self._vertex_camera) < len(mesh.vertex_position):
             self._vertex_camera = np.empty((len(mesh.vertex_position), 3), np.float32)
-            self._vertex_light = np.empty((len(mesh.vertex_position), 3), np.float32)
         matrices = np.empty((len(staged.actor), 3, 4), np.float32)
         matrices[:, :, :3] = camera.axes @ staged.world_from_object[:, :, :3]
         matrices[:, :, 3] = (staged.world_from_object[:, :, 3] - camera.eye) @ camera.axes.T
@@ -230,50 +238,11 @@ class TownPainter:
         light = self._town.light
         params[:4] = camera.focal_px, camera.focal_px, camera.centre_x, camera.centre_y
         params[layout.P_EYE : layout.P_EYE + 3] = camera.eye
-        params[layout.P_SUN : layout.P_SUN + 3] = SUN
-        params[layout.P_SUN_LIGHT : layout.P_SUN_LIGHT + 3] = SUN_LIGHT
-        params[layout.P_FOG : layout.P_FOG + 3] = FOG_LIGHT
         params[layout.P_GRID_X], params[layout.P_GRID_Y] = light.grid_origin
         params[layout.P_GRID_PER_M] = GRID_PER_M
         world_from_camera = np.concatenate([camera.axes.T, camera.eye[:, None]], 1)
         params[layout.P_WORLD_FROM_CAMERA : layout.P_WORLD_FROM_CAMERA + 12] = world_from_camera.ravel()
-        params[layout.P_STATIC_SUN : layout.P_STATIC_SUN + 12] = light.sun_from_world.ravel()
         return params
-
-    def _light_moving_bodies(self, camera: Camera, staged: Staged, params: NDArray[np.float32]) -> None:
-        """Draw the bodies ahead of the camera into the moving sun map, and their contact shadows into the grid."""
-        mesh = self._stage.mesh
-        centre = camera.eye + camera.axes[2] * MOVING_SUN_AHEAD_M
-        reach = MOVING_SUN_REACH_M
-        box = np.array([[x, y, z] for x in (-reach, reach) for y in (-reach, reach) for z in (-2.0, 6.0)])
-        matrix = light_matrix(SUN, box + np.array([centre[0], centre[1], 0.0]), MOVING_SUN_MAP_PX)
-        params[layout.P_MOVING_SUN : layout.P_MOVING_SUN + 12] = matrix.ravel()
-        self._moving_depth.fill(layout.EMPTY_LIGHT_DEPTH)
-        place = staged.world_from_object[mesh.chunk_object[staged.chunks]][:, :2, 3]
-        near = staged.chunks[np.linalg.norm(place - centre[:2], axis=1) < 1.45 * reach]
-        light_from_object = np.empty((len(staged.actor), 3, 4), np.float32)
-        light_from_object[:, :, :3] = matrix[:, :3] @ staged.world_from_object[:, :, :3]
-        light_from_object[:, :, 3] = staged.world_from_object[:, :, 3] @ matrix[:, :3].T + matrix[:, 3]
-        transform_vertices(
-            mesh.vertex_position,
-            near,
-            mesh.chunk_vertex0,
-            mesh.chunk_vertex1,
-            mesh.chunk_object,
-            light_from_object,
-            self._vertex_light,
-        )
-        raster_from_light(
-            near,
-            mesh.chunk_triangle0,
-            mesh.chunk_triangle1,
-            mesh.triangle_vertex,
-            mesh.triangle_info,
-            mesh.vertex_shading,
-            self._vertex_light,
-            self._town.textures,
-            self._moving_depth,
-        )
 
     def _shade(self, staged: Staged, params: NDArray[np.float32], buffers: Buffers) -> None:
         mesh, town = self._stage.mesh, self._town
@@ -284,6 +253,9 @@ class TownPainter:
         contacts = staged.contacts[close]
         grid, origin, per_m = town.light.ground_grid, town.light.grid_origin, np.float32(GRID_PER_M)
         stamp_contacts(contacts, grid, origin[0], origin[1], per_m, layout.GRID_CONTACT)
+
+        light = self._lighting
+        buffers.glare.fill(0.0)
 
         def band(first: int, last: int) -> None:
             shade_rows(
@@ -299,18 +271,39 @@ class TownPainter:
                 staged.look,
                 params,
                 town.textures,
-                town.sky,
-                town.environment,
-                town.light.sun_depth,
-                town.light.sun_bounds,
-                self._moving_depth,
+                light.sky.sky,
+                light.sky.environment,
+                light.sun_map.depth,
+                light.sun_map.bounds,
+                light.sun_map.coarse,
+                light.moving_depth,
                 grid,
+                light.lights.rows,
+                light.lights.cells,
                 np.empty(S_COUNT, np.float32),
+                buffers.glare,
                 buffers.bgra,
             )
 
-        self._in_bands(len(buffers.bgra), band)
+        self._in_bands(len(buffers.bgra), band, step=layout.GLARE_PX)
         clear_contacts(contacts, grid, origin[0], origin[1], per_m)
+
+    def _add_weather(self, state: StreetState, params: NDArray[np.float32], buffers: Buffers) -> None:
+        """Add to the shaded picture what wet ground mirrors, falling rain and the lamps' glare."""
+        light, effects = self._lighting, self._effects
+        if light.daylight.wet > 0.0:
+            effects.mirror(
+                buffers,
+                self._stage.mesh,
+                self._vertex_camera,
+                params,
+                light.sky.environment,
+                self._town.light.ground_grid,
+                self._in_bands,
+            )
+        effects.rain(buffers, light.daylight, state.elapsed_s)
+        if light.daylight.dark > 0.0:
+            effects.glare(buffers, light.daylight, self._in_bands)
 
     def _label(self, staged: Staged, buffers: Buffers) -> None:
         mesh = self._stage.mesh
@@ -359,3 +352,24 @@ class TownPainter:
             )
 
         self._in_bands(len(buffers.flow_px), band)
+
+    def _measure_normals(self, staged: Staged, params: NDArray[np.float32], buffers: Buffers) -> None:
+        mesh = self._stage.mesh
+        matrices = staged.world_from_object.astype(np.float32)
+
+        def band(first: int, last: int) -> None:
+            normal_rows(
+                first,
+                last,
+                buffers.sample,
+                mesh.triangle_vertex,
+                mesh.triangle_info,
+                self._vertex_camera,
+                mesh.vertex_shading,
+                matrices,
+                params,
+                np.empty(S_PLANE_COUNT, np.float32),
+                buffers.normals,
+            )
+
+        self._in_bands(len(buffers.normals), band)

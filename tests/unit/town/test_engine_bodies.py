@@ -92,15 +92,9 @@ def test_the_street_frame_is_right_handed() -> None:
 def small_town() -> bake.BakedTown:
     mesh = Mesh()
     mesh.box((0, 0, 0), (1, 2, 3), "stone", tags.BUILDING)
-    light = BakedLight(
-        np.zeros((3, 4), np.float32),
-        np.zeros((8, 8), np.float32),
-        np.zeros((1, 1, 2), np.float32),
-        np.ones((4, 4, 4), np.float32),
-        np.zeros(2, np.float32),
-    )
-    sky = np.ones((2, 2, 3), np.float32)
-    return bake.BakedTown(pack_static([Piece(mesh.build())]), np.zeros((1, 5, 4), np.uint8), light, sky, sky)
+    light = BakedLight(np.ones((4, 4, 4), np.float32), np.zeros(2, np.float32))
+    clouds = np.ones((2, 2, 2), np.int16)
+    return bake.BakedTown(pack_static([Piece(mesh.build())]), np.zeros((1, 5, 4), np.uint8), light, clouds)
 
 
 def test_a_baked_town_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bridge.town.views import Body, CameraView, Plane, Planes, SignalHead, Stree
 
 WIDTH, HEIGHT, FOV_DEG = 128, 64, 90.0
 FOCAL_PX = 0.5 * WIDTH / math.tan(math.radians(0.5 * FOV_DEG))
-ALL: tuple[Plane, ...] = ("rgb", "semantic", "instance", "depth", "flow")
+ALL: tuple[Plane, ...] = ("rgb", "semantic", "instance", "depth", "flow", "normals")
 MOVERS = (
     tags.PEDESTRIAN,
     tags.RIDER,
@@ -53,7 +53,7 @@ def look(network: StreetNetwork, ahead_m: float = 0.0, *, z_m: float = 1.6, turn
 
 
 def kept(planes: Planes) -> dict[str, np.ndarray]:
-    names = ("bgra", "semantic", "instance", "depth_m", "flow_px")
+    names = ("bgra", "semantic", "instance", "depth_m", "flow_px", "normals")
     return {name: getattr(planes, name).copy() for name in names if getattr(planes, name) is not None}
 
 
