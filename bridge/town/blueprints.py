@@ -170,7 +170,10 @@ def build_library() -> list[ActorDefinition]:
         *(_vehicle(*row) for row in _VEHICLES),
         *(_walker(number) for number in range(1, _WALKER_COUNT + 1)),
         _camera("rgb", post_processing=True),
-        *(_camera(kind) for kind in ("depth", "instance_segmentation", "optical_flow", "semantic_segmentation")),
+        *(
+            _camera(kind)
+            for kind in ("depth", "instance_segmentation", "normals", "optical_flow", "semantic_segmentation")
+        ),
         ("sensor.camera.dvs", [*_camera("dvs")[1], *(_free(*row) for row in _EVENT_ATTRIBUTES)]),
         *_other_sensors(),
         *(_ray_sensor(blueprint_id, rows) for blueprint_id, rows in _RAY_SENSORS.items()),

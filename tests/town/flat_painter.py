@@ -27,13 +27,14 @@ class FlatPainter:
         whole = self._planes.setdefault((view.height_px, view.width_px), _empty(view.height_px, view.width_px))
         half = view.height_px // 2
         assert whole.bgra is not None and whole.semantic is not None and whole.instance is not None
-        assert whole.depth_m is not None and whole.flow_px is not None
+        assert whole.depth_m is not None and whole.flow_px is not None and whole.normals is not None
         whole.bgra[:half] = (180, 130, 70, 255)
         whole.bgra[half:] = (len(state.bodies), int(abs(view.pose.x_m)) % 256, int(abs(view.pose.yaw_deg)) % 256, 255)
         whole.semantic[:half], whole.semantic[half:] = SKY_TAG, ROAD_TAG
         whole.instance[:half], whole.instance[half:] = 0, state.bodies[0].actor_id if state.bodies else 0
         whole.depth_m[:half], whole.depth_m[half:] = 1000.0, 12.5
         whole.flow_px[:] = (view.pose.x_m - previous_pose.x_m, view.pose.y_m - previous_pose.y_m)
+        whole.normals[:half], whole.normals[half:] = 0.0, (0.0, 0.0, 1.0)
         return whole
 
     def cast(
@@ -65,4 +66,5 @@ def _empty(height: int, width: int) -> Planes:
         instance=np.zeros((height, width), np.int32),
         depth_m=np.zeros((height, width), np.float32),
         flow_px=np.zeros((height, width, 2), np.float32),
+        normals=np.zeros((height, width, 3), np.float32),
     )

@@ -30,7 +30,7 @@ def put_down(cameras):
 def bytes_of(image):
     return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, -1)
 
-KINDS = ["rgb", "semantic_segmentation", "instance_segmentation", "depth", "optical_flow"]
+KINDS = ["rgb", "semantic_segmentation", "instance_segmentation", "depth", "normals", "optical_flow"]
 world = client.get_world()
 enter_sync(world)
 library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
@@ -39,17 +39,17 @@ frames = queue.Queue()
 """
 
 
-def test_five_planes_decode_and_belong_to_the_tick(client, painter) -> None:
+def test_six_planes_decode_and_belong_to_the_tick(client, painter) -> None:
     seen = client(
         RIG
         + """
 cameras = spawn_rig(world, vehicle, KINDS, frames, fov=100)
 frame = world.tick()
-assert {i.frame for i in take(frames, 5)} == {frame}
+assert {i.frame for i in take(frames, 6)} == {frame}
 vehicle.enable_constant_velocity(carla.Vector3D(10, 0, 0))
 for _ in range(12):
     frame = world.tick()
-    got = take(frames, 5)
+    got = take(frames, 6)
     assert {i.frame for i in got} == {frame}
 low, high = [], []
 snapshot = world.get_snapshot()
@@ -72,12 +72,14 @@ put_down(cameras)
     assert seen["high"] == sorted(
         [
             [180, 130, 70, 255],
+            [128, 128, 128, 255],
             [0, 0, SKY_TAG, 255],
             [0, 0, SKY_TAG, 255],
             [sky_depth >> 16, sky_depth >> 8 & 255, sky_depth & 255, 255],
         ]
     )
     assert [0, 0, ROAD_TAG, 255] in seen["low"]
+    assert [255, 128, 128, 255] in seen["low"], "the road's normal looks up: z in blue"
     assert [*instance, ROAD_TAG, 255] in seen["low"]
     assert [near_depth >> 16, near_depth >> 8 & 255, near_depth & 255, 255] in seen["low"]
     # the flat painter's flow is the camera's motion in metres, taken for pixels: half a metre a tick
@@ -95,14 +97,14 @@ cameras = spawn_rig(world, vehicle, KINDS, frames)
 cameras += spawn_rig(world, vehicle, ["rgb"], frames, width=32)
 cameras += spawn_rig(world, vehicle, ["rgb"], frames, carla.Transform(carla.Location(x=-3.0, z=2.0)))
 world.tick()
-take(frames, 7)
+take(frames, 8)
 put_down(cameras)
 answer()
 """
     )
     first_tick = painter.calls[:3]
     assert [planes for _view, planes in first_tick] == [
-        frozenset({"rgb", "semantic", "instance", "depth", "flow"}),
+        frozenset({"rgb", "semantic", "instance", "depth", "flow", "normals"}),
         frozenset({"rgb"}),
         frozenset({"rgb"}),
     ]
@@ -223,7 +225,7 @@ for number in range(60):
     vehicle.apply_control(carla.VehicleControl(throttle=0.6, steer=0.1 * (number % 7)))
     other.apply_control(carla.VehicleControl(throttle=0.4))
     world.tick()
-    for image in sorted(take(frames, 5), key=lambda i: (type(i).__name__, bytes(i.raw_data))):
+    for image in sorted(take(frames, 6), key=lambda i: (type(i).__name__, bytes(i.raw_data))):
         digest.update(bytes(image.raw_data))
     reading = felt.get(timeout=5.0)
     motion = [reading.accelerometer.x, str(vehicle.get_transform()), str(vehicle.get_acceleration())]

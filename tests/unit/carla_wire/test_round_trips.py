@@ -211,6 +211,15 @@ def test_depth_comes_back_to_half_a_code(depth_m: np.ndarray) -> None:
     assert (bgra == expected).all()
 
 
+@given(hnp.arrays(np.float32, (3, 5, 3), elements=st.floats(-1.0, 1.0, width=32)))
+def test_normals_come_back_to_half_a_code(normals: np.ndarray) -> None:
+    bgra = images.encode_normals(normals)
+    assert np.abs(images.decode_normals(bgra) - normals).max() <= 0.5 / 127.5 + 1e-6
+    assert (bgra[..., 3] == 255).all()
+    up = images.encode_normals(np.broadcast_to(np.float32([0, 0, 1]), (1, 1, 3)))
+    assert up[0, 0].tolist() == [255, 128, 128, 255], "z is blue"
+
+
 @given(hnp.arrays(np.uint8, (3, 5)), hnp.arrays(np.int32, (3, 5), elements=st.integers(0, 2**16 - 1)))
 def test_labels_come_back(tags: np.ndarray, actor_ids: np.ndarray) -> None:
     semantic = images.encode_semantic(tags)
