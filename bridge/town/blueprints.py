@@ -12,33 +12,41 @@ VehicleClass = Literal["car", "truck", "van", "bus", "motorcycle", "bicycle"]
 _SEATS = ["front", "back", "left", "right", "front_left", "front_right", "back_left", "back_right"]
 _PAINTS = ["17,37,103", "180,0,0", "230,230,230", "30,30,32", "128,132,138", "66,82,58"]
 
-# make, model, class, generation, special type
+# make, model, class, generation, special type: CARLA 0.9.16's catalogue
 _VEHICLES: tuple[tuple[str, str, VehicleClass, int, str], ...] = (
     ("audi", "a2", "car", 1, ""),
-    ("audi", "etron", "car", 1, ""),
+    ("audi", "etron", "car", 1, "electric"),
     ("audi", "tt", "car", 1, ""),
     ("bmw", "grandtourer", "car", 1, ""),
     ("chevrolet", "impala", "car", 1, ""),
     ("citroen", "c3", "car", 1, ""),
     ("dodge", "charger_2020", "car", 2, ""),
     ("dodge", "charger_police", "car", 1, "emergency"),
+    ("dodge", "charger_police_2020", "car", 2, "emergency"),
+    ("ford", "crown", "car", 2, "taxi"),
     ("ford", "mustang", "car", 1, ""),
     ("jeep", "wrangler_rubicon", "car", 1, ""),
     ("lincoln", "mkz_2017", "car", 1, ""),
     ("lincoln", "mkz_2020", "car", 2, ""),
+    ("mercedes", "coupe", "car", 1, ""),
     ("mercedes", "coupe_2020", "car", 2, ""),
+    ("micro", "microlino", "car", 1, "electric"),
     ("mini", "cooper_s", "car", 1, ""),
+    ("mini", "cooper_s_2021", "car", 2, ""),
     ("nissan", "micra", "car", 1, ""),
+    ("nissan", "patrol", "car", 1, ""),
     ("nissan", "patrol_2021", "car", 2, ""),
     ("seat", "leon", "car", 1, ""),
-    ("tesla", "model3", "car", 2, ""),
-    ("toyota", "prius", "car", 1, ""),
+    ("tesla", "model3", "car", 2, "electric"),
+    ("toyota", "prius", "car", 1, "electric"),
     ("carlamotors", "carlacola", "truck", 1, ""),
+    ("carlamotors", "european_hgv", "truck", 2, ""),
     ("carlamotors", "firetruck", "truck", 2, "emergency"),
-    ("tesla", "cybertruck", "truck", 1, ""),
+    ("tesla", "cybertruck", "truck", 2, "electric"),
     ("ford", "ambulance", "van", 2, "emergency"),
     ("mercedes", "sprinter", "van", 2, ""),
     ("volkswagen", "t2", "van", 1, ""),
+    ("volkswagen", "t2_2021", "van", 2, ""),
     ("mitsubishi", "fusorosa", "bus", 2, ""),
     ("harley-davidson", "low_rider", "motorcycle", 1, ""),
     ("kawasaki", "ninja", "motorcycle", 1, ""),
@@ -49,7 +57,7 @@ _VEHICLES: tuple[tuple[str, str, VehicleClass, int, str], ...] = (
     ("gazelle", "omafiets", "bicycle", 1, ""),
 )
 
-_WALKER_COUNT = 29
+_WALKER_COUNT = 51
 _WALKER_AGES = ("adult", "adult", "elderly", "child")
 
 _CAMERA_ATTRIBUTES = (

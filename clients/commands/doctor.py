@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from bridge.protocol.errors import VidriveError
+from bridge.protocol.errors import UsageError, VidriveError
+from clients.processes import split_endpoint
 
-DESCRIPTION = "Check this machine. Exit status 2 if something that the demo needs is missing."
+DESCRIPTION = (
+    "Check this machine, or with --carla a simulator: each of CARLA's calls through its own client library. "
+    "Exit status 2 if something that the demo needs is missing, or a check of the simulator has failed."
+)
 
 IMPORT_NAMES: Final = ("bridge", "renderer", "clients", "configs")
 OLDEST_PYTHON, FIRST_FOREIGN_PYTHON = (3, 10), (3, 13)
@@ -46,16 +52,55 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive doctor`."""
     parser.add_argument("--json", action="store_true", help="print the findings as one line of JSON")
+    parser.add_argument("--carla", metavar="HOST:PORT", help="examine the simulator that runs there")
+    parser.add_argument(
+        "--group",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="with --carla: only this group (repeatable)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check everything and print it; return 2 if there is a problem."""
+    if args.carla is not None:
+        return _examine_simulator(args.carla, args.group, as_json=args.json)
+    if args.group:
+        raise UsageError("--group names checks of a simulator", "Say where it runs with --carla HOST:PORT")
     findings = [_examined(name, check) for name, check in CHECKS.items()]
     if args.json:
         print(json.dumps({"findings": [asdict(finding) for finding in findings]}))
     else:
         print("\n".join(_lines(findings)))
     return 2 if any(finding.verdict == "problem" for finding in findings) else 0
+
+
+def _examine_simulator(address: str, groups: Sequence[str], *, as_json: bool) -> int:
+    """Run the checks of the conformance suite, a line each; the simulator is left as it was found."""
+    if importlib.util.find_spec("carla") is None:
+        raise UsageError("the carla package is missing", "Run make setup")
+    from bridge.capture.conformance.runner import Outcome, examine
+
+    def show(outcome: Outcome) -> None:
+        if not as_json:
+            sentence = f": {outcome.sentence}" if outcome.sentence else ""
+            print(f"{_SIGNS[outcome.verdict]}  {outcome.group:<15} {outcome.check}{sentence}.", flush=True)
+
+    host, port = split_endpoint(address, 2000)
+    report = examine(host, port, groups=groups, on_outcome=show)
+    if as_json:
+        print(json.dumps({**asdict(report), "is_good": report.is_good}))
+    else:
+        counts = Counter(outcome.verdict for outcome in report.outcomes)
+        told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _SIGNS if counts[verdict])
+        print(
+            f"{told}: CARLA {report.version} at {address}, map {report.map}; left behind: {report.actors_left} actors"
+        )
+    return 0 if report.is_good else 2
+
+
+_SIGNS: Final = {"ok": "ok     ", "skipped": "skipped", "refused": "refused", "failed": "FAILED "}
 
 
 def _lines(findings: Iterable[Finding]) -> Iterable[str]:
