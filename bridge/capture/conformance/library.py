@@ -7,7 +7,7 @@ import carla
 from bridge.capture.conformance.stage import Group, Stage, expect
 
 GROUP = Group("blueprints")
-CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow", "normals", "dvs")
+CAMERAS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow", "dvs")
 OTHER_SENSORS = (
     "sensor.lidar.ray_cast",
     "sensor.lidar.ray_cast_semantic",
