@@ -51,6 +51,14 @@ def pose_of(transform: layouts.Transform) -> Pose:
     return Pose(place.x, place.y, place.z, turn.pitch, turn.yaw, turn.roll)
 
 
+def transform_of(pose: Pose) -> layouts.Transform:
+    """Return a pose as a wire transform; the inverse of `pose_of`."""
+    return layouts.Transform(
+        layouts.Vector3D(pose.x_m, pose.y_m, pose.z_m),
+        layouts.Rotation(pose.pitch_deg, pose.yaw_deg, pose.roll_deg),
+    )
+
+
 def six_of(pose: Pose) -> tuple[float, float, float, float, float, float]:
     """Return a pose as the six numbers of snapshots and sensor headers."""
     return (pose.x_m, pose.y_m, pose.z_m, pose.pitch_deg, pose.yaw_deg, pose.roll_deg)

@@ -171,6 +171,13 @@ class Chassis:
         state[dynamics.WHEEL_SPEED : dynamics.WHEEL_SPEED + 4] = 0.0
         self.tyres[:] = 0.0
 
+    def show_driven(self, moved_m: float, control: layouts.VehicleControl) -> None:
+        """Turn wheels and gears as if the vehicle had driven so far by itself: a replay moves it."""
+        wheels = self.model.wheels
+        self.state[dynamics.STEER] = control.steer * max(wheel.max_steer_rad for wheel in wheels)
+        self.state[dynamics.ROLLED] += moved_m / wheels[0].radius_m
+        self.state[dynamics.GEAR] = max(0, min(len(self._gears) - 1, control.gear + NEUTRAL))
+
     # ---- what is told of it
 
     @property

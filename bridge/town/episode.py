@@ -95,6 +95,10 @@ class Episode:
                 other.parent = None
         return actor
 
+    def reserve(self, actor_id: int) -> None:
+        """Let the next actor have an id, if no actor of this episode can have had it."""
+        self._last_id = max(self._last_id, actor_id - 1)
+
     def _new_id(self) -> int:
         self._last_id += 1
         return self._last_id

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.protocol.errors import SimulatorError
@@ -36,8 +38,8 @@ class TownServer:
     """A CARLA server made of a town; it must run in another process than its clients.
 
     Several calls of the wheel wait for the server without releasing Python's lock: in the same process they would wait
-    for ever. `port` 0 takes a free one; the streams get the next port, or any free one. Raises SimulatorError if the
-    port is taken.
+    for ever. `port` 0 takes a free one; the streams get the next port, or any free one. `recordings_dir` is where
+    clients' recordings are kept (default: in the user's data). Raises SimulatorError if the port is taken.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TownServer:
         *,
         network: StreetNetwork | None = None,
         free_running_hz: float = FREE_RUNNING_HZ,
+        recordings_dir: Path | None = None,
     ) -> None:
         self.host = host
         with contextlib.ExitStack() as undo:
@@ -64,7 +67,7 @@ class TownServer:
                 painter, half_extents_m = _own_engine(network, seed)
                 undo.callback(painter.close)
             self._resources = undo.pop_all()
-        self.simulation = Simulation(network, painter, half_extents_m)
+        self.simulation = Simulation(network, painter, half_extents_m, recordings_dir or default_recordings_dir())
         self._hub = StreamHub(stream_listener, self.simulation.first_message)
         self.simulation.hub = self._hub
         self.simulation.stream_port = self.stream_port
@@ -91,6 +94,12 @@ class TownServer:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until somebody stops the server; True when it is stopped."""
         return self._stopped.wait(timeout_s)
+
+
+def default_recordings_dir() -> Path:
+    """Return the folder of clients' recordings in the user's data; it need not exist."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "vidrive" / "town"
 
 
 def run_town(

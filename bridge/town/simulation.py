@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken, encode_measurement
@@ -14,6 +15,8 @@ from bridge.town.collisions import event_of
 from bridge.town.episode import Episode
 from bridge.town.navmesh import build_navigation
 from bridge.town.ray_sensors import Moment, RaySensor, Sweep
+from bridge.town.recorder import Recorder
+from bridge.town.replayer import Replayer, ReplayOptions
 from bridge.town.sensor_table import SENSOR_CLASSES
 from bridge.town.sensors import Camera, CollisionSensor, GnssSensor, ImuSensor, Sensor
 from bridge.town.streams import StreamHub
@@ -35,7 +38,9 @@ class Simulation:
     hub: StreamHub
     stream_port: int
 
-    def __init__(self, network: StreetNetwork, painter: Painter, half_extents_m: HalfExtents) -> None:
+    def __init__(
+        self, network: StreetNetwork, painter: Painter, half_extents_m: HalfExtents, recordings_dir: Path
+    ) -> None:
         self.lock = threading.RLock()
         self.network = network
         self.painter = painter
@@ -45,6 +50,10 @@ class Simulation:
         self.navigation = build_navigation(network)
         self.awaits_subscription = False
         """An episode has just begun: the next tick waits for announced subscriptions, in either mode."""
+        self.recordings_dir = recordings_dir
+        self.recorder: Recorder | None = None
+        self.replayer: Replayer | None = None
+        self.replay_options = ReplayOptions()
         self._half_extents_m = half_extents_m
         self._last_stream_id = SNAPSHOT_STREAM_ID
         self.episode = Episode(1, network, half_extents_m)
@@ -62,6 +71,8 @@ class Simulation:
     def load(self, *, reset_settings: bool) -> None:
         """Begin a new episode; frames go on counting, so that clients which look on do not take it for the past."""
         old = self.episode
+        self.stop_recorder()
+        self.stop_replayer(keeps_actors=True)
         for sensor in old.sensors():
             self.hub.retire(sensor.stream_id)
         self.episode = Episode(old.episode_id + 1, self.network, self._half_extents_m, old.frame)
@@ -71,6 +82,18 @@ class Simulation:
         # the client that loads subscribes anew, and no snapshot may reach it while it has no episode at all
         self.hub.announce(SNAPSHOT_STREAM_ID)
         self.awaits_subscription = True
+
+    def stop_recorder(self) -> None:
+        """End the recording, if there is one."""
+        if self.recorder is not None:
+            self.recorder.close()
+            self.recorder = None
+
+    def stop_replayer(self, *, keeps_actors: bool) -> None:
+        """End the replay, if there is one; the actors that it made stay or go."""
+        if self.replayer is not None:
+            replayer, self.replayer = self.replayer, None
+            replayer.stop(keeps_actors=keeps_actors)
 
     def apply_settings(self, settings: layouts.EpisodeSettings) -> None:
         """Change the world's settings; synchronous mode begins with the lights at the beginning of their cycle.
@@ -108,7 +131,7 @@ class Simulation:
         with self.lock:
             episode = self.episode
             is_sync = episode.settings.synchronous_mode
-            episode.step(dt_s)
+            self._step(episode, dt_s)
             due = self._due_sensors(episode) if with_sensors else []
             readings = [(sensor.stream_id, *self._read(sensor, episode)) for sensor in due]
             readings += self._collisions(episode)
@@ -140,6 +163,23 @@ class Simulation:
                 self.hub.send(camera.stream_id, header, pixels, may_drop=may_drop)
         except Exception:
             logger.exception("the engine could not draw a %dx%d view", shot.view.width_px, shot.view.height_px)
+
+    def _step(self, episode: Episode, dt_s: float) -> None:
+        """Let the episode's time pass, with its replay, and record it."""
+        replayer = self.replayer
+        if replayer is not None:
+            replayer.advance(dt_s)
+        episode.step(dt_s)
+        if replayer is not None:
+            replayer.set_velocities(dt_s)
+            if replayer.is_over:
+                self.stop_replayer(keeps_actors=True)
+        if self.recorder is not None:
+            try:
+                self.recorder.record(episode, dt_s)
+            except OSError as error:
+                logger.warning("the recording %s ends: %s", self.recorder.path, error)
+                self.stop_recorder()
 
     def _sweep(self, sweep: Sweep, state: StreetState, *, may_drop: bool) -> None:
         bodies = [body for body in state.bodies if body.actor_id != sweep.blind_to]

@@ -72,9 +72,9 @@ def painter() -> FlatPainter:
 
 
 @pytest.fixture
-def town(painter: FlatPainter) -> Iterator[TownServer]:
+def town(painter: FlatPainter, tmp_path: Path) -> Iterator[TownServer]:
     """A town of its own for each test, on free ports, with the flat painter."""
-    server = TownServer(port=0, painter=painter)
+    server = TownServer(port=0, painter=painter, recordings_dir=tmp_path / "recordings")
     server.start()
     yield server
     server.stop()

@@ -1,6 +1,6 @@
 """The calls that the town answers, by subject; importing this package fills the registry."""
 
-from bridge.town.calls import actors, lights, rays, refused, traffic_manager, vehicles, world
+from bridge.town.calls import actors, lights, rays, recorder, refused, traffic_manager, vehicles, world
 from bridge.town.calls.registry import ANSWERS, LATER, REFUSALS, Call, CallRefused, Connection
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "actors",
     "lights",
     "rays",
+    "recorder",
     "refused",
     "traffic_manager",
     "vehicles",

@@ -10,7 +10,6 @@ from bridge.town.calls.registry import refuse
 
 _NO_SKELETON = "The town's walkers and vehicles have no skeleton"
 _NO_PARTS = "The town's actors have no named components or sockets"
-_NO_RECORDER = "The town does not record or replay"
 _NO_TEXTURES = "The town's objects cannot be painted by a client"
 _NO_ROS = "The town has no ROS publisher"
 _NO_GBUFFERS = "The town's renderer has no G-buffers"
@@ -42,23 +41,13 @@ for _method, _why in {
     "get_vehicle_bone_world_transforms": _NO_SKELETON,
     "get_wheel_pitch_angle": "The town's wheels stand upright",
     "is_sensor_enabled_for_ros": _NO_ROS,
-    "replay_file": _NO_RECORDER,
     "restore_physx_physics": _ONE_PHYSICS,
     "send": "The town has no V2X radio",
     "set_bones_transform": _NO_SKELETON,
     "set_ignored_vehicles": "The town does not know this call's purpose",
     "set_imui_gravity": "Gravity is 9.81 m/s2 in the town",
-    "set_replayer_ignore_hero": _NO_RECORDER,
-    "set_replayer_ignore_spectator": _NO_RECORDER,
-    "set_replayer_time_factor": _NO_RECORDER,
     "set_wheel_pitch_angle": "The town's wheels stand upright",
     "set_wheel_steer_direction": "The town's wheels turn as the vehicle steers",
-    "show_recorder_actors_blocked": _NO_RECORDER,
-    "show_recorder_collisions": _NO_RECORDER,
-    "show_recorder_file_info": _NO_RECORDER,
-    "start_recorder": _NO_RECORDER,
-    "stop_recorder": _NO_RECORDER,
-    "stop_replayer": _NO_RECORDER,
     "update_day_night_cycle": "The town has no cycle of day and night",
     "use_carsim_road": _ONE_PHYSICS,
 }.items():

@@ -6,21 +6,12 @@ from typing import Any
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
-from bridge.town.actors import Vehicle, pose_of
+from bridge.town.actors import Vehicle, pose_of, transform_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers
-from bridge.town.pose import Pose
 from bridge.town.walkers import Walker
 
 SERVED_VERSION = "0.9.16"
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
-
-
-def transform_of(pose: Pose) -> layouts.Transform:
-    """Return a pose as a wire transform."""
-    return layouts.Transform(
-        layouts.Vector3D(pose.x_m, pose.y_m, pose.z_m),
-        layouts.Rotation(pose.pitch_deg, pose.yaw_deg, pose.roll_deg),
-    )
 
 
 @answers("version")
