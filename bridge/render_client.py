@@ -6,14 +6,16 @@ it must be used from one thread. ZeroMQ connects and reconnects in its own threa
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 import zmq
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from bridge.protocol.errors import (
 )
 from bridge.protocol.frames import RenderedFrame, SensorFrame
 from bridge.protocol.messages import Bye, Codec, Hello, ModelCard, PlaneName, Refusal, Rendered, Welcome
+from bridge.protocol.shared_memory import SharedMemory
 from bridge.render_request import make_request, refuse_mismatch
 
 DEFAULT_ANSWER_TIMEOUT_S: Final = 5.0
@@ -67,7 +70,7 @@ class RenderClient:
         *,
         model: str = "",
         name: str = "vidrive",
-        picture_codec: Codec = "raw",
+        picture_codec: Literal["raw", "jpeg"] = "raw",
         server_key: Path | None = None,
         answer_timeout_s: float = DEFAULT_ANSWER_TIMEOUT_S,
     ) -> None:
@@ -82,6 +85,8 @@ class RenderClient:
         self.num_lost = 0
         self._hello = Hello(client=name, model=model, picture_codec=picture_codec)
         self._label_codec: Codec = "raw" if sockets.stays_on_host(endpoint) else "lz4"
+        self._memory: SharedMemory | None = None
+        self._shares_memory = False
         self._server_key = sockets.load_public_key(server_key) if server_key else None
         self._answer_timeout_s = answer_timeout_s
         self._card: ModelCard | None = None
@@ -147,8 +152,9 @@ class RenderClient:
         if sequence != self._caller_sequence:
             self._caller_sequence = sequence
             self._wire_sequence += 1
-        message, arrays = make_request(self._card, frame, self._wire_sequence, self._label_codec)
-        frames = wire.encode(message, arrays)
+        codec = "shared" if self._shares_memory else self._label_codec
+        message, arrays = make_request(self._card, frame, self._wire_sequence, codec)
+        frames = wire.encode(message, arrays, self._memory.buffer if self._memory else None)
         prepare_ms = (time.perf_counter() - start_s) * 1e3
         if not self._send(frames):
             return False
@@ -201,6 +207,8 @@ class RenderClient:
             self._send(wire.encode(Bye()))
         self._close_socket()
         self._context.term()
+        if self._memory:
+            self._memory.close()
 
     def __enter__(self) -> RenderClient:
         return self
@@ -216,6 +224,7 @@ class RenderClient:
         return self._card is not None, self._request is not None
 
     def _open(self) -> None:
+        self._offer_memory()
         self._socket = self._context.socket(zmq.DEALER)
         sockets.set_client_options(self._socket, self._server_key)
         self._monitor = self._socket.get_monitor_socket(
@@ -225,6 +234,8 @@ class RenderClient:
             | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
             | zmq.Event.HANDSHAKE_FAILED_AUTH
         )
+        self._poller = zmq.Poller()
+        self._poller.register(self._monitor, zmq.POLLIN)
         try:
             self._socket.connect(self.endpoint)
         except zmq.ZMQError as error:
@@ -233,6 +244,16 @@ class RenderClient:
             raise UsageError(
                 f"{self.endpoint} cannot be connected to ({error})", f"Write it as {sockets.DEFAULT_ENDPOINT}"
             ) from None
+
+    def _offer_memory(self) -> None:
+        """Offer fresh shared memory, if the server can be on this host only; a lost one may still write to its."""
+        if self._memory:
+            self._memory.close()
+        self._memory, self._shares_memory = None, False
+        if self.endpoint.startswith("ipc:") and self._hello.picture_codec == "raw":
+            with contextlib.suppress(OSError):  # then the planes go through the socket
+                self._memory = SharedMemory()
+        self._hello = msgspec.structs.replace(self._hello, memory=self._memory.offer if self._memory else None)
 
     def _close_socket(self) -> None:
         self._socket.disable_monitor()
@@ -261,10 +282,8 @@ class RenderClient:
             self._greet()
 
     def _wait(self, seconds: float) -> None:
-        poller = zmq.Poller()
-        poller.register(self._monitor, zmq.POLLIN)
-        poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._hello_due else 0))
-        poller.poll(min(math.ceil(max(seconds, 0.0) * 1e3), _POLL_MAX_MS))
+        self._poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._hello_due else 0))
+        self._poller.poll(min(math.ceil(max(seconds, 0.0) * 1e3), _POLL_MAX_MS))
 
     def _read_events(self) -> None:
         lost = False
@@ -312,12 +331,14 @@ class RenderClient:
 
     def _take(self, frames: list[zmq.Frame]) -> None:
         try:
-            message, planes = wire.decode([frame.buffer for frame in frames])
+            memory = self._memory.buffer if self._memory else None
+            message, planes = wire.decode([frame.buffer for frame in frames], memory)
         except WireError as error:
             self._problem = error
             return
         if isinstance(message, Welcome):
             self._card, self._problem, self._hello_sent_s = message.card, None, None
+            self._shares_memory = message.shares_memory and self._memory is not None
         elif isinstance(message, Rendered):
             self._take_rendered(message, planes)
         elif isinstance(message, Refusal):
@@ -334,6 +355,9 @@ class RenderClient:
                 Refusal(code="bad-answer", message="the server's picture does not fit", frame_id=request.frame_id)
             )
             return
+        if message.planes[0].codec == "shared":
+            rgb = rgb.copy()  # the next picture will lie in the same place
+            rgb.flags.writeable = False
         round_trip_ms = (time.monotonic() - request.sent_s) * 1e3
         self._answers.append(
             RenderedFrame(

@@ -10,6 +10,7 @@ from bridge.protocol.errors import RenderRefused
 from bridge.protocol.frames import SensorFrame
 from bridge.protocol.labels import map_labels
 from bridge.protocol.messages import BodyMotion, Codec, ModelCard, Motion, PlaneHeader, PlaneName, Render
+from bridge.protocol.shared_memory import lay_out
 
 
 def refuse_mismatch(card: ModelCard, frame: SensorFrame) -> None:
@@ -47,11 +48,11 @@ def _plane_of(frame: SensorFrame, plane: PlaneName) -> NDArray | None:
 def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec) -> tuple[Render, list[NDArray]]:
     """Return the request to render a frame, and its planes in the order of the request's headers.
 
-    Labels are mapped into the model's space; `codec` is that of labels and instances. Raises LabelError for ids that
+    Labels are mapped into the model's space; `codec` is that of labels and instances, or of all planes if it is
+    "shared": then the request says where in the shared memory they and the picture lie. Raises LabelError for ids that
     the frame's label space does not have.
     """
     arrays: list[NDArray] = []
-    headers: list[PlaneHeader] = []
     for plane in card.planes:
         array = _plane_of(frame, plane)
         if array is None:
@@ -59,8 +60,16 @@ def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Code
         if plane == "labels":
             array = map_labels(frame.label_map, frame.label_space, card.label_space)
         arrays.append(array)
-        headers.append(wire.plane_header(plane, array, codec if plane in ("labels", "instances") else "raw"))
     height_px, width_px = frame.label_map.shape
+    offsets = lay_out([*(array.nbytes for array in arrays), height_px * width_px * 3]) if codec == "shared" else None
+    headers: list[PlaneHeader] = []
+    for index, (plane, array) in enumerate(zip(card.planes, arrays, strict=True)):
+        if offsets is not None:
+            headers.append(wire.plane_header(plane, array, "shared", offsets[index]))
+        elif codec == "shared" or plane not in ("labels", "instances"):
+            headers.append(wire.plane_header(plane, array))
+        else:
+            headers.append(wire.plane_header(plane, array, codec))
     message = Render(
         sequence=sequence,
         frame_id=frame.frame_id,
@@ -68,6 +77,7 @@ def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Code
         height_px=height_px,
         planes=tuple(headers),
         motion=_motion(frame),
+        picture_offset_bytes=offsets[-1] if offsets else None,
     )
     return message, arrays
 

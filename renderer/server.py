@@ -23,6 +23,7 @@ import zmq
 from bridge.protocol import sockets, wire
 from bridge.protocol.errors import RenderRefused, UsageError, WireError
 from bridge.protocol.messages import Bye, Hello, Message, Refusal, Render, Rendered, Welcome
+from bridge.protocol.shared_memory import attach
 from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.inputs import ModelInput, check_request, model_input
 from renderer.models.base import Model
@@ -157,25 +158,38 @@ class RenderServer:
                 f"this server serves the model {card.name}, not {hello.model}",
                 f"Start one with: vidrive serve --model {hello.model}",
             )
-        for _ in self._sessions.open(routing_id, hello):
+        memory = self._attach(hello)
+        for _ in self._sessions.open(routing_id, hello, memory):
             log.warning("too many clients: the session of the longest silent one was dropped")
         log.info("client %r says hello: %d sessions", hello.client[:80], len(self._sessions))
-        return wire.encode(Welcome(server="vidrive", card=card))
+        return wire.encode(Welcome(server="vidrive", card=card, shares_memory=memory is not None))
+
+    def _attach(self, hello: Hello) -> memoryview | None:
+        """The memory that a client on this host offers; None where it cannot be shared: another container, say."""
+        if hello.memory is None or not self.endpoint.startswith("ipc:"):
+            return None
+        try:
+            return attach(hello.memory)
+        except WireError as error:
+            log.info("%s: planes of client %r go through the socket", error.what, hello.client[:80])
+            return None
 
     def _render(self, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
         start_s = time.perf_counter()
         check_request(self._model.card, request)
-        planes = wire.decode_planes(request, frames)
+        planes = wire.decode_planes(request, frames, session.memory)
         frame = model_input(self._model.card, planes, request.motion, self._model.device)
         decoded_s = time.perf_counter()
         output, reset = session.render(self._model, frame, request)
         rendered_s = time.perf_counter()
-        header = wire.plane_header("rgb", output.rgb, session.hello.picture_codec)
+        place = request.picture_offset_bytes if session.memory is not None else None
+        codec = session.hello.picture_codec if place is None else "shared"
+        header = wire.plane_header("rgb", output.rgb, codec, place or 0)
         stages_ms = {"decode": (decoded_s - start_s) * 1e3, **output.stages_ms}
         rendered = Rendered(
             sequence=request.sequence, frame_id=request.frame_id, planes=(header,), stages_ms=stages_ms, reset=reset
         )
-        reply = wire.encode(rendered, [output.rgb])
+        reply = wire.encode(rendered, [output.rgb], session.memory)
         stages_ms["encode"] = (time.perf_counter() - rendered_s) * 1e3
         return [wire.encode_header(rendered), *reply[1:]]
 

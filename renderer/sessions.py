@@ -17,9 +17,13 @@ MAX_FRAME_GAP: Final = 20  # frame ids: a second of a simulator at 20 Hz; what w
 
 @dataclass
 class Session:
-    """What the server knows of one client; nothing of it is shared with another."""
+    """What the server knows of one client; nothing of it is shared with another.
+
+    `memory` is what the client shares with the server; None: its planes come through the socket.
+    """
 
     hello: Hello
+    memory: memoryview | None = None
     last_heard_s: float = field(default_factory=time.monotonic)
     _state: Any = None  # the model's own kind of state
     _sequence: int | None = None
@@ -70,7 +74,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, routing_id: bytes, hello: Hello) -> list[bytes]:
+    def open(self, routing_id: bytes, hello: Hello, memory: memoryview | None = None) -> list[bytes]:
         """Begin a session, or begin it anew; returns the routing ids of sessions that were dropped to make room."""
         self._sessions.pop(routing_id, None)
         dropped = []
@@ -78,7 +82,7 @@ class Sessions:
             oldest = min(self._sessions, key=lambda key: self._sessions[key].last_heard_s)
             del self._sessions[oldest]
             dropped.append(oldest)
-        self._sessions[routing_id] = Session(hello)
+        self._sessions[routing_id] = Session(hello, memory)
         return dropped
 
     def get(self, routing_id: bytes) -> Session | None:

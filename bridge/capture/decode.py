@@ -50,9 +50,8 @@ def instances_from_bgra(bgra: NDArray[np.uint8], label_space: str) -> NDArray[np
     """
     _check_bgra(bgra)
     moves = np.asarray(cv2.LUT(cv2.extractChannel(bgra, 2), _movable_table(label_space)), np.uint8)
-    low = cv2.bitwise_and(cv2.extractChannel(bgra, 1), moves)
-    high = cv2.bitwise_and(cv2.extractChannel(bgra, 0), moves)
-    return _sealed(np.asarray(cv2.merge([low, high])).view("<u2")[..., 0])
+    ids = bgra.view(">u2")[..., 0].astype(np.uint16)  # B, the high byte, comes first
+    return _sealed(np.asarray(cv2.bitwise_and(ids, ids, mask=moves), np.uint16))
 
 
 def depth_m_from_bgra(bgra: NDArray[np.uint8]) -> NDArray[np.float32]:

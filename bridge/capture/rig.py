@@ -1,15 +1,17 @@
 """The ego vehicle's cameras: every picture of one simulator tick, or the name of the sensor that did not send it.
 
-Callbacks of the client library run in its threads and would hold up all its streams: they only enqueue CARLA's own
-image, which is decoded by whoever reads the frame.
+Callbacks of the client library run in its threads and hold up its streams meanwhile: they decode their picture, a
+fraction of a millisecond, and do nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import carla
@@ -43,13 +45,28 @@ _BODY_FROM_OPTICAL: Final = np.array(
 )
 
 
-class _Sensor:
-    """A camera and the pictures that it sent and nobody has read yet."""
+@dataclass(frozen=True)
+class _Shot:
+    """A picture, when it arrived (monotonic), and its plane, or why it could not be decoded."""
 
-    def __init__(self, world: SyncWorld, ego: Ego, plane: PlaneName, preset: RigPreset) -> None:
+    image: carla.Image
+    arrived_s: float
+    plane: NDArray | Exception
+
+
+class _Sensor:
+    """A camera and the pictures that it sent and nobody has read yet.
+
+    Pictures are decoded as they arrive, in the client library's threads: the simulator may still be sending others.
+    """
+
+    def __init__(
+        self, world: SyncWorld, ego: Ego, plane: PlaneName, preset: RigPreset, decoded: Callable[[carla.Image], NDArray]
+    ) -> None:
         self.name = _BLUEPRINTS[plane]
         self.plane: PlaneName = plane
-        self._images: queue.SimpleQueue[carla.Image] = queue.SimpleQueue()
+        self._decoded = decoded
+        self._shots: queue.SimpleQueue[_Shot] = queue.SimpleQueue()
         with world.calls(f"attach {self.name}"):
             library = world.world.get_blueprint_library()
             try:
@@ -64,21 +81,34 @@ class _Sensor:
             world.own(self.actor)
             if not isinstance(self.actor, carla.Sensor):
                 raise SimulatorError(f"the simulator's {self.name} is not a sensor", "Look at the simulator's log")
-            self.actor.listen(self._images.put)
+            self.actor.listen(self._receive)
 
-    def take(self, frame_id: int, deadline_s: float, lost: Callable[[], bool]) -> carla.Image:
-        """Return the picture of a frame and drop older ones; raises SensorTimeout at `deadline_s` (monotonic)."""
+    def _receive(self, image: carla.Image) -> None:
+        arrived_s = time.monotonic()
+        try:
+            plane = self._decoded(image)
+        except Exception as error:  # noqa: BLE001 - it is raised again where the picture is taken
+            plane = error
+        self._shots.put(_Shot(image, arrived_s, plane))
+
+    def take(self, frame_id: int, deadline_s: float, lost: Callable[[], bool]) -> tuple[_Shot, NDArray]:
+        """Return the picture of a frame and its plane, and drop older ones.
+
+        Raises SensorTimeout at `deadline_s` (monotonic).
+        """
         newest = 0
-        while (remaining_s := deadline_s - time.monotonic()) > 0 or not self._images.empty():
+        while (remaining_s := deadline_s - time.monotonic()) > 0 or not self._shots.empty():
             try:
-                image = self._images.get(timeout=min(max(remaining_s, 1e-3), _LOOK_UP_S))
+                shot = self._shots.get(timeout=min(max(remaining_s, 1e-3), _LOOK_UP_S))
             except queue.Empty:
                 if lost():
                     break
                 continue
-            newest = image.frame
+            newest = shot.image.frame
             if newest == frame_id:
-                return image
+                if isinstance(shot.plane, Exception):
+                    raise shot.plane
+                return shot, shot.plane
             if newest > frame_id:
                 break
         seen = f"; its newest is of frame {newest}" if newest else ""
@@ -91,7 +121,7 @@ class _Sensor:
 class Rig:
     """Cameras on an ego vehicle, as a preset describes them; `label_space` is what the tags mean.
 
-    `stages_ms` says what the last `read` took: "wait" for the sensors, "decode" of their pictures.
+    `stages_ms` says what the last `read` took: "wait" until the last picture arrived, "decode" what remained then.
     """
 
     def __init__(self, world: SyncWorld, ego: Ego, preset: RigPreset) -> None:
@@ -102,7 +132,9 @@ class Rig:
         self._world = world
         self._ego = ego
         self._bodies = BodyWatch(world)
-        self._sensors = [_Sensor(world, ego, plane, preset) for plane in preset.planes]
+        self._sensors = [
+            _Sensor(world, ego, plane, preset, functools.partial(self._plane, plane)) for plane in preset.planes
+        ]
 
     def warm_up(self) -> SensorFrame:
         """Tick until every camera has sent one and the same frame, check the label space on it, and return it.
@@ -122,14 +154,15 @@ class Rig:
         start_s = time.monotonic()
         end_s = start_s + deadline_s
         try:
-            images: dict[PlaneName, carla.Image] = {
+            taken: dict[PlaneName, tuple[_Shot, NDArray]] = {
                 sensor.plane: sensor.take(frame_id, end_s, lambda: self._world.lost) for sensor in self._sensors
             }
         except SensorTimeout:
             self._world.raise_if_lost()
             raise
-        captured_s = time.monotonic()
-        frame = self._decode(frame_id, images, captured_s)
+        captured_s = max(start_s, *(shot.arrived_s for shot, _ in taken.values()))
+        planes = {plane: array for plane, (_, array) in taken.items()}
+        frame = self._frame(frame_id, planes, taken["labels"][0].image, captured_s)
         self.stages_ms = {"wait": (captured_s - start_s) * 1e3, "decode": (time.monotonic() - captured_s) * 1e3}
         return frame
 
@@ -145,10 +178,9 @@ class Rig:
                 return self.read(frame_id, _WARM_UP_DEADLINE_S)
         return self.read(self._world.tick(), _WARM_UP_DEADLINE_S)
 
-    def _decode(self, frame_id: int, images: dict[PlaneName, carla.Image], captured_s: float) -> SensorFrame:
-        planes = {plane: self._plane(plane, image) for plane, image in images.items()}
-        snapshot = self._world.snapshot()
-        labelled = images["labels"]
+    def _frame(
+        self, frame_id: int, planes: dict[PlaneName, NDArray], labelled: carla.Image, captured_s: float
+    ) -> SensorFrame:
         return SensorFrame(
             frame_id=frame_id,
             time_s=float(labelled.timestamp),
@@ -161,7 +193,7 @@ class Rig:
             instance_map=planes.get("instances"),
             depth_m=planes.get("depth_m"),
             flow_px=planes.get("flow_px"),
-            bodies=self._bodies.poses(snapshot),
+            bodies=self._bodies.poses(self._world.snapshot()),
             ego=self._ego.state(),
         )
 

@@ -212,11 +212,15 @@ class SyncWorld:
         try:
             yield
         except RuntimeError as error:
-            if self.lost or "time-out" in str(error):
-                raise self._ticker.loss() from None
-            raise SimulatorError(
-                f"the simulator would not {purpose} ({str(error).strip()})", "Look at the simulator's log"
-            ) from None
+            raise self.failure(purpose, error) from None
+
+    def failure(self, purpose: str, error: RuntimeError) -> SimulatorError:
+        """Return what an error of the client library means: SimulatorLost, or what the simulator would not do."""
+        if self.lost or "time-out" in str(error):
+            return self._ticker.loss()
+        return SimulatorError(
+            f"the simulator would not {purpose} ({str(error).strip()})", "Look at the simulator's log"
+        )
 
     def _is_replaced(self) -> bool:
         """Whether another client has begun a new episode, which took all actors of the old one with it."""

@@ -142,7 +142,7 @@ def map_labels(label_map: NDArray[np.uint8], source: str, target: str) -> NDArra
 
 
 def _refuse_unknown(label_map: NDArray[np.uint8], mapped: NDArray[np.uint8], source: str) -> None:
-    if not cv2.inRange(mapped, UNKNOWN, UNKNOWN).any():
+    if mapped.max(initial=0) < UNKNOWN or not (mapped == UNKNOWN).any():  # the largest id is far cheaper to find
         return
     unknown = sorted(int(i) for i in np.unique(label_map[mapped == UNKNOWN]))
     raise LabelError(
@@ -153,7 +153,15 @@ def _refuse_unknown(label_map: NDArray[np.uint8], mapped: NDArray[np.uint8], sou
 
 def check_labels(label_map: NDArray[np.uint8], space: str) -> None:
     """Raise LabelError if an (H,W) u8 label map holds an id that its label space does not have."""
+    if label_map.ndim == 2 and label_map.dtype == np.uint8 and label_map.max(initial=0) <= _last_without_gap(space):
+        return
     map_labels(label_map, space, space)
+
+
+@lru_cache(maxsize=16)
+def _last_without_gap(space: str) -> int:
+    """The last of the ids 0, 1, 2, ... that a label space has all of: most maps can be checked by their largest id."""
+    return int(np.argmax(lookup_table(space, space) == UNKNOWN)) - 1
 
 
 def carla_label_space(version: str) -> LabelSpace:

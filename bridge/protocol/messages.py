@@ -10,12 +10,15 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+from bridge.protocol.shared_memory import MemoryOffer
+
+PROTOCOL_VERSION = 2
 
 PlaneName = Literal["labels", "instances", "depth_m", "flow_px", "rgb", "occlusion_mask"]
 PlaneType = Literal["u8", "u16", "f16", "f32"]
-Codec = Literal["raw", "lz4", "jpeg"]
+Codec = Literal["raw", "lz4", "jpeg", "shared"]
 Rows3x4: TypeAlias = Annotated[tuple[float, ...], msgspec.Meta(min_length=12, max_length=12)]
+OffsetBytes: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 SidePx: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 
 
@@ -35,12 +38,16 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PlaneHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One plane of a message: its payload is the byte frame of the same position after the header."""
+    """One plane of a message: its payload is the byte frame of the same position after the header.
+
+    That of a plane whose codec is "shared" is empty: its bytes lie at `offset_bytes` of the shared memory.
+    """
 
     name: PlaneName
     type: PlaneType
     shape: tuple[int, ...]
     codec: Codec = "raw"
+    offset_bytes: OffsetBytes = 0
 
 
 class BodyMotion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
@@ -62,22 +69,30 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hello"):
-    """A client introduces itself; `model` asks for a model by name, "" takes the one the server serves."""
+    """A client introduces itself; `model` asks for a model by name, "" takes the one the server serves.
+
+    `memory` offers shared memory to a server on the same host.
+    """
 
     client: str
     model: str = ""
-    picture_codec: Codec = "raw"
+    picture_codec: Literal["raw", "jpeg"] = "raw"
+    memory: MemoryOffer | None = None
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="welcome"):
-    """The server accepts the session and says what its model is."""
+    """The server accepts the session and says what its model is, and whether it shares the memory that was offered."""
 
     server: str
     card: ModelCard
+    shares_memory: bool = False
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="render"):
-    """One frame to synthesize; a new `sequence` number starts temporal state anew."""
+    """One frame to synthesize; a new `sequence` number starts temporal state anew.
+
+    `picture_offset_bytes` is where in the shared memory the picture is wanted; None: in the answer.
+    """
 
     sequence: int
     frame_id: int
@@ -85,6 +100,7 @@ class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     height_px: SidePx
     planes: tuple[PlaneHeader, ...]
     motion: Motion | None = None
+    picture_offset_bytes: OffsetBytes | None = None
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="rendered"):

@@ -1,7 +1,8 @@
 """Messages to byte frames and back: pure, bounded, no pickle.
 
 A message is a list of byte frames: first `MAGIC`, one byte of protocol version and the msgpack header; then one frame
-a plane, in the header's order. Decoding checks every size against the header and the limits before it touches data.
+a plane, in the header's order; the frame of a plane in shared memory is empty. Decoding checks every size against the
+header and the limits before it touches data.
 """
 
 from __future__ import annotations
@@ -47,24 +48,27 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
-def plane_header(name: PlaneName, array: NDArray, codec: Codec = "raw") -> PlaneHeader:
+def plane_header(name: PlaneName, array: NDArray, codec: Codec = "raw", offset_bytes: int = 0) -> PlaneHeader:
     """Describe an array as a plane; raises WireError for an array type this protocol does not carry."""
     type_name = _TYPE_NAMES.get(array.dtype.newbyteorder("<"))
     if type_name is None:
         raise WireError(f"plane {name} has type {array.dtype}", f"Send one of {', '.join(_TYPES)}")
-    return PlaneHeader(name=name, type=type_name, shape=array.shape, codec=codec)
+    return PlaneHeader(name=name, type=type_name, shape=array.shape, codec=codec, offset_bytes=offset_bytes)
 
 
-def encode(message: Message, arrays: Sequence[NDArray] = ()) -> list[Buffer]:
+def encode(message: Message, arrays: Sequence[NDArray] = (), memory: memoryview | None = None) -> list[Buffer]:
     """Return the byte frames of a message; `arrays` are the planes that its headers describe, in that order.
 
-    Raw planes are not copied: they must not change until the message was sent. Raises MessageTooLarge for a plane that
-    the peer would not take.
+    Raw planes are not copied: they must not change until the message was sent. Shared ones are copied into `memory`.
+    Raises MessageTooLarge for a plane that the peer would not take.
     """
     headers = message.planes if isinstance(message, Render | Rendered) else ()
     if len(headers) != len(arrays):
         raise ValueError(f"{len(headers)} plane headers for {len(arrays)} arrays")
-    return [encode_header(message), *(_encode_plane(h, array) for h, array in zip(headers, arrays, strict=True))]
+    return [
+        encode_header(message),
+        *(_encode_plane(h, array, memory) for h, array in zip(headers, arrays, strict=True)),
+    ]
 
 
 def encode_header(message: Message) -> bytes:
@@ -72,24 +76,27 @@ def encode_header(message: Message) -> bytes:
     return MAGIC + bytes([PROTOCOL_VERSION]) + _encoder.encode(message)
 
 
-def decode(frames: Sequence[Buffer]) -> tuple[Message, dict[PlaneName, NDArray]]:
-    """Return the message and its planes as read-only arrays (views of the byte frames where the codec is raw).
+def decode(frames: Sequence[Buffer], memory: memoryview | None = None) -> tuple[Message, dict[PlaneName, NDArray]]:
+    """Return the message and its planes as read-only arrays: views of the byte frames where the codec is raw, and of
+    `memory` where it is shared: the peer can write there at any time, so copy before you check and trust.
 
     Raises ForeignProtocol for bytes that are not this protocol and version, MessageTooLarge beyond the limits, and
     WireError for anything else that does not fit.
     """
     message = decode_header(frames)
-    return message, decode_planes(message, frames)
+    return message, decode_planes(message, frames, memory)
 
 
-def decode_planes(message: Message, frames: Sequence[Buffer]) -> dict[PlaneName, NDArray]:
+def decode_planes(
+    message: Message, frames: Sequence[Buffer], memory: memoryview | None = None
+) -> dict[PlaneName, NDArray]:
     """Return the planes of a message whose header was decoded before; the second half of `decode`."""
     headers = message.planes if isinstance(message, Render | Rendered) else ()
     if len(headers) != len(frames) - 1:
         raise WireError(f"a message announces {len(headers)} planes and carries {len(frames) - 1}", "Send both alike")
     if len({header.name for header in headers}) != len(headers):
         raise WireError("a message carries a plane twice", "Send each plane once")
-    return {h.name: _decode_plane(h, frame) for h, frame in zip(headers, frames[1:], strict=True)}
+    return {h.name: _decode_plane(h, frame, memory) for h, frame in zip(headers, frames[1:], strict=True)}
 
 
 def decode_header(frames: Sequence[Buffer]) -> Message:
@@ -124,10 +131,13 @@ def _plane_bytes(header: PlaneHeader) -> int:
     return num_bytes
 
 
-def _encode_plane(header: PlaneHeader, array: NDArray) -> Buffer:
+def _encode_plane(header: PlaneHeader, array: NDArray, memory: memoryview | None) -> Buffer:
     if array.shape != header.shape or array.dtype.newbyteorder("<") != _TYPES[header.type]:
         raise ValueError(f"plane {header.name} is {array.dtype} {array.shape}, its header says {header}")
     _plane_bytes(header)  # the peer would hang up without a word
+    if header.codec == "shared":
+        np.copyto(np.frombuffer(_shared(header, memory), _TYPES[header.type]).reshape(header.shape), array)
+        return b""
     contiguous = np.ascontiguousarray(array, dtype=_TYPES[header.type])
     if header.codec == "raw":
         return contiguous.data.cast("B")
@@ -141,9 +151,21 @@ def _encode_plane(header: PlaneHeader, array: NDArray) -> Buffer:
     return jpeg.data.cast("B")
 
 
-def _decode_plane(header: PlaneHeader, frame: Buffer) -> NDArray:
+def _shared(header: PlaneHeader, memory: memoryview | None) -> memoryview:
+    """The bytes of a plane in shared memory."""
+    end_bytes = header.offset_bytes + _plane_bytes(header)
+    if memory is None or end_bytes > len(memory) or header.offset_bytes % _TYPES[header.type].itemsize:
+        raise WireError(f"plane {header.name} is not in the shared memory that was agreed upon", "Send it as raw bytes")
+    return memory[header.offset_bytes : end_bytes]
+
+
+def _decode_plane(header: PlaneHeader, frame: Buffer, memory: memoryview | None) -> NDArray:
     num_bytes = _plane_bytes(header)
     view = memoryview(frame)
+    if header.codec == "shared":
+        if len(view):
+            raise WireError(f"plane {header.name} has bytes beside the shared memory", "Send it once")
+        view = _shared(header, memory)
     if header.codec == "jpeg":
         return _decode_jpeg(header, view)
     if header.codec == "lz4":

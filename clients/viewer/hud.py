@@ -93,6 +93,8 @@ class Hud:
         self._value_font = _font(text_px)
         self._caption_font = _font(max(9, round(text_px * 0.76)))
         self._pad_px = max(3, text_px // 3)
+        self._panel_of: tuple[int, tuple[tuple[str, int], ...]] = (0, ())
+        self._panel = pygame.Surface((0, 0))
 
     @property
     def panel_height_px(self) -> int:
@@ -103,11 +105,13 @@ class Hud:
         """Draw the cells onto a translucent panel along the bottom of the surface."""
         width, height = surface.get_size()
         top = height - self.panel_height_px
-        surface.blit(_panel(width, self.panel_height_px, PANEL_RGBA), (0, top))
-        kept = self._that_fit(row, width)
-        self._draw_cells(surface, [kept[caption] for caption in LEFT if caption in kept], self._pad_px * 2, top)
-        right = [kept[caption] for caption in RIGHT if caption in kept]
-        self._draw_cells(surface, right, width - sum(map(self._cell_width, right)), top)
+        places = self._places(row, width)
+        surface.blit(self._captions(width, places), (0, top))
+        value_top = top + self._pad_px // 2 + self._caption_font.get_height()
+        values = {cell.caption: cell.value for cell in row}
+        surface.blits(
+            [(_text(self._value_font, values[name], VALUE_RGB), (left, value_top)) for name, left in places], doreturn=0
+        )
 
     def draw_chip(
         self, surface: pygame.Surface, left_px: int, name: str, frame_id: int, *, alert: bool = False
@@ -166,13 +170,29 @@ class Hud:
         value = max(_width_px(self._value_font, cell.value), _width_px(self._value_font, cell.widest))
         return max(value, _width_px(self._caption_font, cell.caption)) + self._pad_px * 4
 
-    def _draw_cells(self, surface: pygame.Surface, row: Sequence[Cell], left_px: int, top_px: int) -> None:
-        caption_top = top_px + self._pad_px // 2
-        for cell in row:
-            surface.blit(_text(self._caption_font, cell.caption, CAPTION_RGB), (left_px, caption_top))
-            value_top = caption_top + self._caption_font.get_height()
-            surface.blit(_text(self._value_font, cell.value, VALUE_RGB), (left_px, value_top))
-            left_px += self._cell_width(cell)
+    def _places(self, row: Sequence[Cell], width_px: int) -> tuple[tuple[str, int], ...]:
+        """Caption and left edge of each cell that fits."""
+        kept = self._that_fit(row, width_px)
+        right = [kept[caption] for caption in RIGHT if caption in kept]
+        places: list[tuple[str, int]] = []
+        for cells_of_side, start_px in (
+            ([kept[caption] for caption in LEFT if caption in kept], self._pad_px * 2),
+            (right, width_px - sum(map(self._cell_width, right))),
+        ):
+            left_px = start_px
+            for cell in cells_of_side:
+                places.append((cell.caption, left_px))
+                left_px += self._cell_width(cell)
+        return tuple(places)
+
+    def _captions(self, width_px: int, places: tuple[tuple[str, int], ...]) -> pygame.Surface:
+        """The panel with its captions, which stand still: drawn anew only when a cell moves."""
+        if self._panel_of != (width_px, places):
+            self._panel_of = (width_px, places)
+            self._panel = _panel(width_px, self.panel_height_px, PANEL_RGBA).copy()
+            for caption, left_px in places:
+                self._panel.blit(_text(self._caption_font, caption, CAPTION_RGB), (left_px, self._pad_px // 2))
+        return self._panel
 
     def _that_fit(self, row: Sequence[Cell], width_px: int) -> dict[str, Cell]:
         """The most important cells whose widths fit, by caption."""

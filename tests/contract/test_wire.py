@@ -1,4 +1,4 @@
-"""The wire format: pinned bytes of version 1, round trips, and everything that must be refused."""
+"""The wire format: pinned bytes of version 2, round trips, and everything that must be refused."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bridge.protocol.messages import (
     Rendered,
     Welcome,
 )
+from bridge.protocol.shared_memory import MemoryOffer
 
 LABELS = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
 DEPTH = np.array([[1.5, 2, 1000], [0.5, 0, 4]], np.float32)
@@ -55,45 +56,49 @@ CARD = ModelCard(
 PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
         Hello(client="c"),
-        "766964726976650184a474797065a568656c6c6fa6636c69656e74a163a56d6f64656ca0ad706963747572655f636f646563a3726177",
+        (
+            "766964726976650285a474797065a568656c6c6fa6636c69656e74a163a56d6f64656ca0ad706963747572655f636f646563a37261"
+            "77a66d656d6f7279c0"
+        ),
     ),
     "welcome": (
         Welcome(server="s", card=CARD),
         (
-            "766964726976650183a474797065a777656c636f6d65a6736572766572a173a4636172648aa46e616d65a16da666616d696c79a46c69"
-            "7665ab6c6162656c5f7370616365a6737472656574a6706c616e657391a66c6162656c73b073697a655f6d756c7469706c655f707810"
-            "ab706173745f6672616d657301ae776569676874735f736861323536a23030a76c6963656e6365aa4170616368652d322e30a6646576"
-            "696365a3637075a56474797065a7666c6f61743332"
+            "766964726976650284a474797065a777656c636f6d65a6736572766572a173a4636172648aa46e616d65a16da666616d696c79a46c"
+            "697665ab6c6162656c5f7370616365a6737472656574a6706c616e657391a66c6162656c73b073697a655f6d756c7469706c655f70"
+            "7810ab706173745f6672616d657301ae776569676874735f736861323536a23030a76c6963656e6365aa4170616368652d322e30a6"
+            "646576696365a3637075a56474797065a7666c6f61743332ad7368617265735f6d656d6f7279c2"
         ),
     ),
     "render": (
         RENDER,
         (
-            "766964726976650187a474797065a672656e646572a873657175656e636503a86672616d655f696407a877696474685f707803a96865"
-            "696768745f707802a6706c616e65739284a46e616d65a66c6162656c73a474797065a27538a57368617065920203a5636f646563a372"
-            "617784a46e616d65a764657074685f6da474797065a3663332a57368617065920203a5636f646563a3726177a66d6f74696f6e83a866"
-            "6f63616c5f7078cb3ff8000000000000b1776f726c645f66726f6d5f63616d6572619ccb0000000000000000cb0000000000000000cb"
-            "3ff0000000000000cb4014000000000000cb3ff0000000000000cb0000000000000000cb0000000000000000cb4018000000000000cb"
-            "0000000000000000cbbff0000000000000cb0000000000000000cb401c000000000000a6626f646965739192099ccb3ff00000000000"
-            "00cb0000000000000000cb0000000000000000cb0000000000000000cb0000000000000000cb3ff0000000000000cb00000000000000"
-            "00cb0000000000000000cb0000000000000000cb0000000000000000cb3ff0000000000000cb0000000000000000"
+            "766964726976650288a474797065a672656e646572a873657175656e636503a86672616d655f696407a877696474685f707803a968"
+            "65696768745f707802a6706c616e65739285a46e616d65a66c6162656c73a474797065a27538a57368617065920203a5636f646563"
+            "a3726177ac6f66667365745f62797465730085a46e616d65a764657074685f6da474797065a3663332a57368617065920203a5636f"
+            "646563a3726177ac6f66667365745f627974657300a66d6f74696f6e83a8666f63616c5f7078cb3ff8000000000000b1776f726c64"
+            "5f66726f6d5f63616d6572619ccb0000000000000000cb0000000000000000cb3ff0000000000000cb4014000000000000cb3ff000"
+            "0000000000cb0000000000000000cb0000000000000000cb4018000000000000cb0000000000000000cbbff0000000000000cb0000"
+            "000000000000cb401c000000000000a6626f646965739192099ccb3ff0000000000000cb0000000000000000cb0000000000000000"
+            "cb0000000000000000cb0000000000000000cb3ff0000000000000cb0000000000000000cb0000000000000000cb00000000000000"
+            "00cb0000000000000000cb3ff0000000000000cb0000000000000000b4706963747572655f6f66667365745f6279746573c0"
         ),
     ),
     "rendered": (
         Rendered(sequence=3, frame_id=7, planes=(), stages_ms={"infer": 1.0}, reset="new sequence"),
         (
-            "766964726976650186a474797065a872656e6465726564a873657175656e636503a86672616d655f696407a6706c616e657390a97374"
-            "616765735f6d7381a5696e666572cb3ff0000000000000a57265736574ac6e65772073657175656e6365"
+            "766964726976650286a474797065a872656e6465726564a873657175656e636503a86672616d655f696407a6706c616e657390a973"
+            "74616765735f6d7381a5696e666572cb3ff0000000000000a57265736574ac6e65772073657175656e6365"
         ),
     ),
     "refusal": (
         Refusal(code="bad-size", message="no", hint="yes", frame_id=7),
         (
-            "766964726976650185a474797065a77265667573616ca4636f6465a86261642d73697a65a76d657373616765a26e6fa468696e74a379"
-            "6573a86672616d655f696407"
+            "766964726976650285a474797065a77265667573616ca4636f6465a86261642d73697a65a76d657373616765a26e6fa468696e74a3"
+            "796573a86672616d655f696407"
         ),
     ),
-    "bye": (Bye(), "766964726976650181a474797065a3627965"),
+    "bye": (Bye(), "766964726976650281a474797065a3627965"),
 }
 
 
@@ -102,7 +107,7 @@ def arrays_of(message: Message) -> tuple[NDArray, ...]:
 
 
 def test_version() -> None:
-    assert PROTOCOL_VERSION == 1
+    assert PROTOCOL_VERSION == 2
 
 
 @pytest.mark.parametrize("name", PINNED)
@@ -157,16 +162,48 @@ def test_planes_round_trip(array: NDArray, codec: str) -> None:
     )
 
 
+@given(planes(), st.integers(0, 64))
+def test_shared_planes_round_trip(array: NDArray, place: int) -> None:
+    memory = memoryview(bytearray(b"\xaa" * 4096))
+    offset = place * array.dtype.itemsize
+    header = wire.plane_header("labels", array, "shared", offset)
+    frames = wire.encode(Rendered(sequence=0, frame_id=0, planes=(header,), stages_ms={}), [array], memory)
+    assert frames[1] == b"", "nothing of it travels"
+    _, back = wire.decode(frames, memory)
+    assert back["labels"].tobytes() == np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    assert np.shares_memory(back["labels"], np.frombuffer(memory, np.uint8))
+    untouched = memory[:offset].tobytes() + memory[offset + array.nbytes :].tobytes()
+    assert set(untouched) == {0xAA}
+
+
+@pytest.mark.parametrize("offset", [4096, 4091, 1 << 62])
+def test_shared_planes_beyond_the_memory_are_refused(offset: int) -> None:
+    memory = memoryview(bytearray(4096))
+    header = wire.plane_header("labels", LABELS, "shared", offset)
+    message = Rendered(sequence=0, frame_id=0, planes=(header,), stages_ms={})
+    with pytest.raises(WireError, match="not in the shared memory"):
+        wire.encode(message, [LABELS], memory)
+    with pytest.raises(WireError, match="not in the shared memory"):
+        wire.decode([wire.encode_header(message), b""], memory)
+
+
 texts = st.text(max_size=20)
 whole = st.integers(-(2**63), 2**64 - 1)
 numbers = st.floats(allow_nan=False)
 rows = st.lists(numbers, min_size=12, max_size=12).map(tuple)
 sides = st.integers(1, 16384)
 messages = st.one_of(
-    st.builds(Hello, client=texts, model=texts, picture_codec=st.sampled_from(["raw", "jpeg"])),
+    st.builds(
+        Hello,
+        client=texts,
+        model=texts,
+        picture_codec=st.sampled_from(["raw", "jpeg"]),
+        memory=st.none() | st.builds(MemoryOffer, process_id=whole, file_descriptor=whole),
+    ),
     st.builds(
         Welcome,
         server=texts,
+        shares_memory=st.booleans(),
         card=st.builds(
             ModelCard,
             name=texts,
@@ -183,6 +220,7 @@ messages = st.one_of(
         width_px=sides,
         height_px=sides,
         planes=st.just(()),
+        picture_offset_bytes=st.none() | st.integers(0, 2**64 - 1),
         motion=st.none()
         | st.builds(
             Motion,
@@ -254,7 +292,7 @@ REFUSED: dict[str, tuple[list[wire.Buffer], type[WireError], str]] = {
     "too many frames": ([*GOOD, *[b""] * 10], WireError, "13 byte frames"),
     "a plane short": (GOOD[:2], WireError, "announces 2 planes and carries 1"),
     "another protocol": ([b"GET / HTTP/1.1", *GOOD[1:]], ForeignProtocol, "does not speak"),
-    "another version": ([wire.MAGIC + b"\x02" + bytes(GOOD[0])[8:]], ForeignProtocol, "version 2"),
+    "another version": ([wire.MAGIC + b"\x01" + bytes(GOOD[0])[8:]], ForeignProtocol, "version 1"),
     "header too large": ([bytes(GOOD[0]) + bytes(wire.MAX_HEADER_BYTES)], MessageTooLarge, "header of"),
     "plane too large": (changed(shape=(1 << 20, 1 << 20)), MessageTooLarge, "plane labels of"),
     "astronomic shape": (changed(shape=(1 << 62, 1 << 62, 1 << 62)), MessageTooLarge, "plane labels of"),
@@ -271,6 +309,9 @@ REFUSED: dict[str, tuple[list[wire.Buffer], type[WireError], str]] = {
     "unknown message": (header_with(type="dance"), WireError, "dance"),
     "frame id of text": (header_with(frame_id="7"), WireError, "frame_id"),
     "no width": (header_with(width_px=0), WireError, "width_px"),
+    "shared without memory": (changed(codec="shared"), WireError, "labels has bytes beside"),
+    "shared, and no memory": ([*changed(codec="shared")[:1], b"", GOOD[2]], WireError, "not in the shared memory"),
+    "shared before its beginning": (changed(codec="shared", offset_bytes=-1), WireError, "offset_bytes"),
     "short pose": (header_with(motion={"focal_px": 1.0, "world_from_camera": [1.0] * 11}), WireError, "12"),
 }
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -18,109 +14,29 @@ import zmq
 import zmq.auth
 
 from bridge.protocol import wire
-from bridge.protocol.errors import LabelError, RenderRefused, RenderServerError, UsageError
-from bridge.protocol.frames import BodyPose, CameraIntrinsics, RenderedFrame, SensorFrame
-from bridge.protocol.messages import PROTOCOL_VERSION, Bye, Hello, Message, Motion, Refusal, Render, Rendered, Welcome
-from bridge.protocol.sockets import check_listen
+from bridge.protocol.errors import LabelError, RenderRefused
+from bridge.protocol.frames import CameraIntrinsics, RenderedFrame, SensorFrame
+from bridge.protocol.messages import PROTOCOL_VERSION, Bye, Hello, Refusal, Rendered, Welcome
 from bridge.render_client import RenderClient
 from bridge.render_request import make_request
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
 from renderer.models.reprojecting import ReprojectingModel
-from renderer.server import RenderServer
 from renderer.sessions import MAX_FRAME_GAP
 from renderer.temporal import TemporalState
-
-StartServer = Callable[..., RenderServer]
-HEIGHT_PX, WIDTH_PX = 32, 48
-DEADLINE_S = 10.0
-
-
-def street(
-    frame_id: int, seed: int = 0, size_hw: tuple[int, int] = (HEIGHT_PX, WIDTH_PX), **other: object
-) -> SensorFrame:
-    """Frame `frame_id` of a drive: random labels, a moving camera and a moving body."""
-    rng = np.random.default_rng([seed, frame_id])
-    world_from_camera = np.array([[0, 0, 1, 0.2 * frame_id], [1, 0, 0, seed], [0, -1, 0, 1.5], [0, 0, 0, 1.0]])
-    body = np.eye(4)
-    body[0, 3] = 8 + 0.3 * frame_id
-    depth = np.full(size_hw, 1000, np.float32)
-    depth[size_hw[0] // 2 :] = 8
-    instances = np.zeros(size_hw, np.uint16)
-    instances[size_hw[0] // 2 : -4, 8:20] = 300
-    frame = SensorFrame(
-        frame_id=frame_id,
-        time_s=frame_id * 0.05,
-        label_map=rng.integers(0, 13, size_hw, np.uint8),
-        label_space="street",
-        intrinsics=CameraIntrinsics(size_hw[1], size_hw[0], 90),
-        world_from_camera=world_from_camera,
-        captured_s=0.0,
-        instance_map=instances,
-        depth_m=depth,
-        bodies=(BodyPose(300, body),),
-    )
-    return dataclasses.replace(frame, **other)
-
-
-def answer(client: RenderClient) -> RenderedFrame | Refusal:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        if answers := client.poll(1.0):
-            assert len(answers) == 1
-            return answers[0]
-    raise AssertionError("no answer")
-
-
-def rendered(client: RenderClient, frame: SensorFrame, sequence: int = 0) -> RenderedFrame:
-    assert client.submit(frame, sequence)
-    result = answer(client)
-    assert isinstance(result, RenderedFrame), result
-    return result
-
-
-@contextmanager
-def connected(server: RenderServer, **options: object) -> Iterator[RenderClient]:
-    with RenderClient(server.endpoint, **options) as client:
-        client.wait_connected(DEADLINE_S)
-        yield client
-
-
-@contextmanager
-def raw_peer(server: RenderServer, kind: int = zmq.DEALER) -> Iterator[zmq.Socket]:
-    context = zmq.Context()
-    peer = context.socket(kind)
-    peer.linger = 0
-    peer.rcvtimeo = int(DEADLINE_S * 1e3)
-    peer.connect(server.endpoint)
-    try:
-        yield peer
-    finally:
-        peer.close()
-        context.term()
-
-
-def ask(peer: zmq.Socket, message: Message | bytes, arrays: tuple[np.ndarray, ...] = ()) -> Message:
-    peer.send_multipart([message] if isinstance(message, bytes) else wire.encode(message, arrays))
-    return wire.decode(peer.recv_multipart())[0]
-
-
-def request(frame: SensorFrame, drop: str = "", **other: object) -> tuple[Render, tuple[np.ndarray, ...]]:
-    """The request that a client would send, with something changed."""
-    assert frame.depth_m is not None
-    assert frame.instance_map is not None
-    planes = {"labels": frame.label_map, "depth_m": frame.depth_m, "instances": frame.instance_map}
-    planes.pop(drop, None)
-    rows = tuple(frame.world_from_camera[:3].ravel().tolist())
-    render = Render(
-        sequence=0,
-        frame_id=frame.frame_id,
-        width_px=frame.label_map.shape[1],
-        height_px=frame.label_map.shape[0],
-        planes=tuple(wire.plane_header(name, plane) for name, plane in planes.items()),
-        motion=Motion(focal_px=24.0, world_from_camera=rows),
-    )
-    return msgspec.structs.replace(render, **other), tuple(planes.values())
+from tests.unit.renderer.server_peers import (
+    DEADLINE_S,
+    HEIGHT_PX,
+    WIDTH_PX,
+    StartServer,
+    answer,
+    ask,
+    connected,
+    raw_peer,
+    rendered,
+    request,
+    street,
+)
 
 
 def test_a_drive_is_rendered_frame_by_frame(start_server: StartServer) -> None:
@@ -461,39 +377,3 @@ def test_idle_sessions_are_dropped(start_server: StartServer) -> None:
         while server.num_sessions and time.monotonic() < deadline_s:
             assert client.poll(0.1) == []
         assert server.num_sessions == 0
-
-
-def test_other_machines_need_a_key() -> None:
-    for endpoint in ("tcp://0.0.0.0:5790", "tcp://*:5790", "tcp://192.168.1.2:5790"):
-        with pytest.raises(UsageError, match=r"--curve-secret"):
-            check_listen(endpoint, None)
-    for endpoint in ("tcp://127.0.0.1:*", "tcp://localhost:5790", "tcp://[::1]:5790", "ipc:///tmp/x"):
-        check_listen(endpoint, None)
-    with pytest.raises(UsageError, match="not an endpoint"):
-        check_listen("127.0.0.1:5790", None)
-
-
-def test_a_port_in_use_is_a_sentence(start_server: StartServer, tiny_model: ReprojectingModel) -> None:
-    server = start_server()
-    with pytest.raises(UsageError, match="cannot listen"):
-        RenderServer(tiny_model, server.endpoint)
-
-
-def test_ipc_endpoints(start_server: StartServer, tmp_path: Path) -> None:
-    with connected(start_server(f"ipc://{tmp_path}/renderer")) as client:
-        rendered(client, street(1))
-
-
-def test_curve_keys(start_server: StartServer, tmp_path: Path) -> None:
-    public, secret = map(Path, zmq.auth.create_certificates(tmp_path, "renderer"))
-    other, _ = map(Path, zmq.auth.create_certificates(tmp_path, "other"))
-    server = start_server("tcp://127.0.0.1:*", secret_key=secret)
-    with connected(server, server_key=public) as client:
-        rendered(client, street(1))
-    for key in (other, None):
-        with RenderClient(server.endpoint, server_key=key) as client, pytest.raises(RenderServerError):
-            client.wait_connected(0.5)
-    with pytest.raises(UsageError, match="no secret key"):
-        RenderServer(start_server()._model, "tcp://127.0.0.1:*", secret_key=public)
-    with pytest.raises(UsageError, match="not a readable CURVE key file"):
-        RenderClient(server.endpoint, server_key=tmp_path / "missing.key")
