@@ -154,15 +154,17 @@ class Rig:
         start_s = time.monotonic()
         end_s = start_s + deadline_s
         try:
-            taken: dict[PlaneName, tuple[_Shot, NDArray]] = {
-                sensor.plane: sensor.take(frame_id, end_s, lambda: self._world.lost) for sensor in self._sensors
-            }
+            shots = [sensor.take(frame_id, end_s, lambda: self._world.lost) for sensor in self._sensors]
         except SensorTimeout:
             self._world.raise_if_lost()
             raise
-        captured_s = max(start_s, *(shot.arrived_s for shot, _ in taken.values()))
-        planes = {plane: array for plane, (_, array) in taken.items()}
-        frame = self._frame(frame_id, planes, taken["labels"][0].image, captured_s)
+        captured_s = max(start_s, *(shot.arrived_s for shot, _ in shots))
+        planes: dict[PlaneName, NDArray] = {}
+        labelled = shots[0][0].image
+        for sensor, (shot, plane) in zip(self._sensors, shots, strict=True):
+            planes[sensor.plane] = plane
+            labelled = shot.image if sensor.plane == "labels" else labelled
+        frame = self._frame(frame_id, planes, labelled, captured_s)
         self.stages_ms = {"wait": (captured_s - start_s) * 1e3, "decode": (time.monotonic() - captured_s) * 1e3}
         return frame
 
