@@ -6,7 +6,7 @@ Features are normalised, then scaled and shifted pixel by pixel with what two co
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import torch
@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from renderer.models.semantic_map import Modulation, SemanticMap, SizedMap
 
-SLOPE = 0.2
-ENCODER_SIZE_PX = 256
+SLOPE: Final = 0.2
+ENCODER_SIZE_PX: Final = 256
+EPSILON: Final = 1e-5
 
 
 class SpadeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +62,13 @@ class RunningNorm(nn.Module):
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return (B,C,H,W) float32."""
-        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
-        return F.batch_norm(features_BCHW.float(), mean, variance, eps=1e-5)
+        mean_C, variance_C = self.statistics(features_BCHW)
+        return F.batch_norm(features_BCHW.float(), mean_C, variance_C, eps=EPSILON)
+
+    def statistics(self, features_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of each channel, (C,) float32 each; the features do not matter."""
+        del features_BCHW
+        return self.get_buffer("running_mean"), self.get_buffer("running_var")
 
 
 class OwnNorm(nn.Module):
@@ -70,7 +76,12 @@ class OwnNorm(nn.Module):
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return (B,C,H,W) float32."""
-        return F.instance_norm(features_BCHW.float(), eps=1e-5)
+        return F.instance_norm(features_BCHW.float(), eps=EPSILON)
+
+    def statistics(self, features_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and biased variance of each channel, (C,) float32 each; batch 1."""
+        variance_C, mean_C = torch.var_mean(features_BCHW.float(), (0, 2, 3), correction=0)
+        return mean_C, variance_C
 
 
 class SpadeNorm(nn.Module):
@@ -89,7 +100,11 @@ class SpadeNorm(nn.Module):
         """Return (B,C,H,W) of the features' type; the map has the features' size."""
         shared = self.mlp_shared[0]
         assert isinstance(shared, nn.Conv2d)
-        gamma_BCHW, beta_BCHW = semantic.modulation(Modulation(shared, self.mlp_gamma, self.mlp_beta))
+        modulation = Modulation(shared, self.mlp_gamma, self.mlp_beta)
+        if semantic.uniform_regions:
+            mean_C, variance_C = self.param_free_norm.statistics(features_BCHW)
+            return semantic.modulate(features_BCHW, modulation, mean_C, torch.rsqrt(variance_C + EPSILON))
+        gamma_BCHW, beta_BCHW = semantic.modulation(modulation)
         normed_BCHW = self.param_free_norm(features_BCHW)
         return (normed_BCHW * (1 + gamma_BCHW) + beta_BCHW).to(features_BCHW.dtype)
 

@@ -59,7 +59,20 @@ def frozen_weights(case: str, network: str, shapes: Mapping[str, tuple[int, ...]
         if key.startswith("model_down_img") and kind in ("norm weight", "norm bias"):
             tensor = tensor * 0.2
         tensors[key] = tensor
+    for key in [key for key in tensors if key.endswith(".weight_orig")]:
+        _settle_spectral_norm(tensors, key.removesuffix(".weight_orig"))
     return tensors
+
+
+def _settle_spectral_norm(tensors: dict[str, Tensor], owner: str) -> None:
+    """Replace the random vectors of a spectral norm by those that fifteen power iterations make of them."""
+    matrix = tensors[f"{owner}.weight_orig"].flatten(1).double()
+    u = tensors[f"{owner}.weight_u"].double()
+    v = tensors[f"{owner}.weight_v"].double()
+    for _ in range(15):
+        v = torch.nn.functional.normalize(matrix.t() @ u, dim=0, eps=1e-12)
+        u = torch.nn.functional.normalize(matrix @ v, dim=0, eps=1e-12)
+    tensors[f"{owner}.weight_u"], tensors[f"{owner}.weight_v"] = u.float(), v.float()
 
 
 def _frozen(seed_text: str, shape: tuple[int, ...], kind: str) -> Tensor:
@@ -71,14 +84,22 @@ def _frozen(seed_text: str, shape: tuple[int, ...], kind: str) -> Tensor:
         values = values / np.sqrt(shape[0] * np.prod(shape[2:]) / 4.0)
     elif kind == "norm weight":
         values = 1.0 + 0.2 * values
+    elif kind == "running_var":
+        values = 0.5 + 1.5 * np.abs(values)
+    elif kind == "unit vector":
+        values = values / (np.linalg.norm(values) + 1e-12)
     else:
-        values = {"bias": 0.1, "norm bias": 0.2}[kind] * values
+        values = {"bias": 0.1, "norm bias": 0.2, "running_mean": 0.5}[kind] * values
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _kind(key: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     owner, _, leaf = key.rpartition(".")
-    weight = shapes.get(f"{owner}.weight")
+    weight = shapes.get(f"{owner}.weight", shapes.get(f"{owner}.weight_orig"))
+    if leaf in ("running_mean", "running_var"):
+        return leaf
+    if leaf in ("weight_u", "weight_v"):
+        return "unit vector"
     if leaf == "bias":
         return "norm bias" if weight is not None and len(weight) == 1 else "bias"
     if len(shapes[key]) == 1:
