@@ -115,7 +115,10 @@ class Daylight:
         dusk = float(np.interp(altitude_deg, _KEYS_DEG, _DUSK)) * (1.0 - 0.95 * overcast)
         glare = float(np.interp(altitude_deg, _KEYS_DEG, _GLARE)) * through
         dust = _share(weather.dust_storm)
+        dark = _smooth(7.0, -2.0, altitude_deg + 2.0 * (1.0 - overcast))
+        # Fog that nothing lights hides less than fog that glows in the day.
         fog, per_m = _fog(weather, horizon, dust, rain)
+        per_m *= 1.0 - 0.6 * dark
         lit = float(np.clip(sun_light.max() / 3.0 + ambience * 0.05, 0.0, 1.0))
         return cls(
             sun=_toward_sun(weather, altitude_deg),
@@ -137,7 +140,7 @@ class Daylight:
             fog_per_m=per_m,
             fog_from_m=max(0.0, weather.fog_distance - 1.0),
             fog_height_m=min(1e4, 12.0 / max(1e-3, weather.fog_falloff)),
-            dark=_smooth(7.0, -2.0, altitude_deg + 2.0 * (1.0 - overcast)),
+            dark=dark,
             wet=max(_share(weather.wetness), _smooth(0.0, 0.35, rain), 0.6 * _share(weather.precipitation_deposits)),
             puddles=_share(weather.precipitation_deposits),
             rain=rain,

@@ -85,13 +85,15 @@ def lamplight(x, y, z, normal, mirror, wrap, params, lights, cells):
                 lit = facing * strength
                 r, g, b = r + lights[n, L_RED] * lit, g + lights[n, L_GREEN] * lit, b + lights[n, L_BLUE] * lit
             shine = rx * lx + ry * ly + rz * lz
-            if shine > f4(0.9):
+            if shine > f4(0.97):
                 shine = shine * shine
                 shine = shine * shine
                 shine = shine * shine
                 shine = shine * shine
                 shine = shine * shine
-                shine = shine * shine * strength * f4(2.5)
+                shine = shine * shine
+                shine = shine * shine
+                shine = shine * shine * strength * f4(1.2)
                 sr, sg, sb = (
                     sr + lights[n, L_RED] * shine,
                     sg + lights[n, L_GREEN] * shine,

@@ -27,6 +27,7 @@ MOVING_SUN_REACH_M = 28.0
 MOVING_SUN_AHEAD_M = 18.0
 # Sky maps and shadows follow the sun in steps of half a degree, and the other numbers in whole ones.
 SUN_STEPS_PER_DEG = 2.0
+_CHANGEABLE = 10  # so many -1 begin carla.WeatherParameters.Default, by which CARLA means the map's own weather
 
 InBands = Callable[[int, Callable[[int, int], None]], None]
 
@@ -57,6 +58,8 @@ class Lighting:
     def set_weather(self, weather: Weather) -> Daylight:
         """Take a weather and return its light; paints nothing."""
         weather = Weather(*(value if math.isfinite(value) else 0.0 for value in weather))
+        if weather[:_CHANGEABLE] == (-1.0,) * _CHANGEABLE:
+            weather = Weather()
         if weather != self._weather:
             # Shadows and highlights must come from where the sky shows the sun.
             self.daylight = Daylight.of_weather(_sun_in_steps(weather))

@@ -216,7 +216,7 @@ def test_normals_come_back_to_half_a_code(normals: np.ndarray) -> None:
     bgra = images.encode_normals(normals)
     assert np.abs(images.decode_normals(bgra) - normals).max() <= 0.5 / 127.5 + 1e-6
     assert (bgra[..., 3] == 255).all()
-    up = images.encode_normals(np.broadcast_to(np.float32([0, 0, 1]), (1, 1, 3)))
+    up = images.encode_normals(np.array([[[0, 0, 1]]], np.float32))
     assert up[0, 0].tolist() == [255, 128, 128, 255], "z is blue"
 
 
