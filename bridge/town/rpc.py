@@ -41,6 +41,8 @@ HOLD_WITH_TRAFFIC_MANAGER_S = 0.25
 HOLD_WITHOUT_TRAFFIC_MANAGER_S = 0.02
 SEND_TIMEOUT_S = 5
 """A client that does not read its replies for so long is closed."""
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+"""A client for which more than this waits is closed at once."""
 RECEIVE_BYTES = 1 << 16
 
 
@@ -50,7 +52,10 @@ class RpcConnection:
     def __init__(self, server: RpcServer, connection: socket.socket) -> None:
         self._server = server
         self._socket = connection
-        self._write_lock = threading.Lock()
+        self._outbox_changed = threading.Condition()
+        self._outbox: collections.deque[bytes] = collections.deque()
+        self._outbox_bytes = 0
+        self._has_writer = False
         self._parked_changed = threading.Condition()
         self._parked: collections.deque[tuple[float, int]] = collections.deque()
         self._is_holding = False
@@ -68,6 +73,7 @@ class RpcConnection:
             while chunk := self._socket.recv(RECEIVE_BYTES):
                 for request in reader.feed(chunk):
                     self._server.dispatch(self, request)
+                    self.wait_for_writer()
         except MalformedRequest as error:
             logger.warning("an RPC connection is closed: %s", error)
         except OSError as error:
@@ -85,13 +91,59 @@ class RpcConnection:
     # ---- writing
 
     def send(self, reply: bytes) -> None:
-        """Send one reply."""
-        with self._write_lock:
+        """Send one reply without waiting: what the client does not take at once is sent by the connection's writer.
+
+        The clock and the clerk answer for everybody; one client that reads nothing must not make the others wait.
+        """
+        with self._outbox_changed:
+            if not self._outbox:
+                try:
+                    reply = reply[self._socket.send(reply, socket.MSG_DONTWAIT) :]
+                except BlockingIOError:
+                    pass
+                except OSError as error:
+                    logger.debug("a reply could not be sent: %s", error)
+                    self.close()
+                    return
+                if not reply:
+                    return
+            self._outbox.append(reply)
+            self._outbox_bytes += len(reply)
+            if self._outbox_bytes > MOST_WAITING_BYTES:
+                logger.warning("an RPC connection is closed: its client reads no replies")
+                self._outbox.clear()
+                self.close()
+            elif not self._has_writer:
+                self._has_writer = True
+                threading.Thread(target=self._write, name="town-writer", daemon=True).start()
+
+    def _write(self) -> None:
+        """Send what waits, and end when nothing does; a client that takes nothing for SEND_TIMEOUT_S is closed."""
+        while True:
+            with self._outbox_changed:
+                if not self._outbox:
+                    self._has_writer = False
+                    self._outbox_changed.notify_all()
+                    return
+                reply = self._outbox[0]
             try:
                 self._socket.sendall(reply)
             except OSError as error:
-                logger.debug("a reply could not be sent: %s", error)
+                logger.warning("an RPC connection is closed: its client reads no replies (%s)", error)
                 self.close()
+                with self._outbox_changed:
+                    self._outbox.clear()
+                    self._outbox_bytes = 0
+                continue
+            with self._outbox_changed:
+                if self._outbox:
+                    self._outbox.popleft()
+                    self._outbox_bytes -= len(reply)
+
+    def wait_for_writer(self) -> None:
+        """Wait until the client has taken what it was sent: who reads no replies is not asked for more requests."""
+        with self._outbox_changed:
+            self._outbox_changed.wait_for(lambda: not self._has_writer)
 
     def answer(self, call: Call, method: str, value: Any) -> None:
         """Send the answer to a call whose handler returned LATER."""

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 2000
+BACKLOG = 64
+"""How many connections may wait to be accepted."""
 SWITCH_INTERVAL_S = 5e-4
 """How soon Python lets another thread go on; with its default of 5 ms a tick's handshake would wait for it."""
 
@@ -55,12 +57,13 @@ class TownServer:
     ) -> None:
         self.host = host
         with contextlib.ExitStack() as undo:
-            rpc_listener = _listen(host, port)
+            rpc_listener = _reserve(host, port)
             undo.callback(rpc_listener.close)
             self.port: int = rpc_listener.getsockname()[1]
-            stream_listener = _listen_near(host, self.port + 1)
+            stream_listener = _reserve_near(host, self.port + 1)
             undo.callback(stream_listener.close)
             self.stream_port: int = stream_listener.getsockname()[1]
+            self._listeners = ((rpc_listener, self.port), (stream_listener, self.stream_port))
             network = network or build_street_network(seed)
             half_extents_m: HalfExtents = default_half_extents_m
             if painter is None:
@@ -76,7 +79,9 @@ class TownServer:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin to tick and to serve."""
+        """Begin to listen, to tick and to serve; raises SimulatorError if somebody else listens there by now."""
+        for listener, port in self._listeners:
+            _listen(listener, self.host, port)
         self._hub.start()
         self._clock.start()
         self._rpc.start()
@@ -135,27 +140,41 @@ def _signals_set(event: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _reserve(host: str, port: int) -> socket.socket:
+    """Take a port without listening yet: until the engine is built clients are turned away, not kept waiting."""
     if not 0 <= port <= 65535:
         raise SimulatorError(f"{port} is not a port", "Choose one from 1 to 65535, or 0 for any free one")
+    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        return socket.create_server((host, port), backlog=64)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind((host, port))
     except OSError as error:
+        reserved.close()
         if error.errno == errno.EADDRINUSE:
-            raise SimulatorError(
-                f"Port {port} on {host} is in use", "Stop what listens there, or choose another with --port"
-            ) from error
+            raise _in_use(host, port) from error
         raise SimulatorError(
             f"The town cannot listen on {host}:{port}: {error.strerror}", "Choose an address of this machine"
         ) from error
+    return reserved
 
 
-def _listen_near(host: str, port: int) -> socket.socket:
-    """Listen on a port, or on any free one if it is taken: clients learn the port from their tokens."""
+def _listen(listener: socket.socket, host: str, port: int) -> None:
     try:
-        return _listen(host, port)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _in_use(host, port) from error
+
+
+def _in_use(host: str, port: int) -> SimulatorError:
+    return SimulatorError(f"Port {port} on {host} is in use", "Stop what listens there, or choose another with --port")
+
+
+def _reserve_near(host: str, port: int) -> socket.socket:
+    """Take a port, or any free one if it is taken: clients learn the port from their tokens."""
+    try:
+        return _reserve(host, port)
     except SimulatorError:
-        return _listen(host, 0)
+        return _reserve(host, 0)
 
 
 def _own_engine(network: StreetNetwork, seed: int) -> tuple[TownPainter, HalfExtents]:

@@ -235,6 +235,28 @@ def test_server_stops_at_once_though_a_client_takes_nothing(painter, connect) ->
         assert time.monotonic() - start < 5.0
 
 
+def test_a_town_that_is_not_ready_turns_clients_away(painter, connect) -> None:
+    server = TownServer(port=0, painter=painter)
+    with pytest.raises(ConnectionRefusedError):
+        connect(server.port)
+    server.start()
+    assert_well(connect(server.port))
+    server.stop()
+
+
+def test_a_client_that_reads_no_replies_makes_nobody_wait(town, good, connect) -> None:
+    good.call("set_episode_settings", [True, False, [True, 0.05]])
+    lazy = connect()
+    with contextlib.suppress(BlockingIOError):
+        for msgid in range(4000):  # more replies than a socket holds
+            lazy.socket.sendall(encode_request(msgid, "get_map_data", ()), socket.MSG_DONTWAIT)
+    start = time.monotonic()
+    for _ in range(20):
+        good.call("tick_cue")
+        assert_well(good)
+    assert time.monotonic() - start < 4.0
+
+
 def test_port_in_use_is_one_sentence(town) -> None:
     with pytest.raises(SimulatorError, match=f"Port {town.port} on 127.0.0.1 is in use") as caught:
         TownServer(port=town.port)
