@@ -177,13 +177,14 @@ class RenderClient:
         """
         deadline_s = time.monotonic() + timeout_s
         known = self._standing()
+        has_events = timeout_s <= 0  # else the wait says whether there are any: looking costs more than most of this
         while True:
-            self._pump()
+            self._pump(has_events)
             remaining_s = deadline_s - time.monotonic()
             if self._answers or remaining_s <= 0 or self._standing() != known:
                 answers, self._answers = self._answers, []
                 return answers
-            self._wait(remaining_s)
+            has_events = self._wait(remaining_s)
 
     def wait_connected(self, timeout_s: float) -> ModelCard:
         """Wait for a server and return its model's card; raises the `problem` when there is none in time."""
@@ -271,19 +272,22 @@ class RenderClient:
         self._caller_sequence = None  # the next frame begins a new sequence
         self._open()
 
-    def _pump(self) -> None:
+    def _pump(self, has_events: bool = True) -> None:
         if self._closed:
             raise RuntimeError("this RenderClient is closed")
-        self._read_events()
+        if has_events:
+            self._read_events()
         while (frames := self._receive()) is not None:
             self._take(frames)
         self._watch()
         if self._hello_due:
             self._greet()
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> bool:
+        """Wait for a message or an event of the connection; return whether there is an event."""
         self._poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._hello_due else 0))
-        self._poller.poll(min(math.ceil(max(seconds, 0.0) * 1e3), _POLL_MAX_MS))
+        ready = self._poller.poll(min(math.ceil(max(seconds, 0.0) * 1e3), _POLL_MAX_MS))
+        return any(socket is self._monitor for socket, _ in ready)
 
     def _read_events(self) -> None:
         lost = False

@@ -55,11 +55,7 @@ class Recorder:
         self.rate_hz = rate_hz
         self._size_px = (width_px, height_px)
         self._even_px = (width_px + width_px % 2, height_px + height_px % 2)
-        self._is_new = not path.exists()
-        try:
-            path.open("ab").close()
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written ({_reason(error)})", "Name another file") from None
+        check_writable(path)
         self._make_encoder = _find_encoder()
         self._failure: OSError | None = None
         self._closed = False
@@ -109,9 +105,7 @@ class Recorder:
             return
         self._closed = True
         if self._thread is None:
-            if self._is_new:
-                self.path.unlink(missing_ok=True)  # a drive that never began leaves no file that does not play
-            return
+            return  # a drive that never began leaves no file
         self._pictures.put(None)
         self._thread.join()
         self._raise_failure()
@@ -146,6 +140,17 @@ class Recorder:
             encoder.close()
         except OSError as error:
             self._failure = self._failure or error
+
+
+def check_writable(path: Path) -> None:
+    """Raise OutputError unless a file can be written there; nothing is left behind or changed."""
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({_reason(error)})", "Name another file") from None
 
 
 class OpenCvEncoder:

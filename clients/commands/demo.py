@@ -37,6 +37,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{missing}: writing {args.record} instead of opening a window", file=sys.stderr)
     if args.headless and args.seconds is None:
         args.seconds = HEADLESS_S
+    if args.record is not None:
+        from clients.recorder import check_writable
+
+        check_writable(args.record)
     print("starting the town and the renderer", file=sys.stderr)
     started_s = time.monotonic()
     with start_servers(args.seed, args.model) as servers:

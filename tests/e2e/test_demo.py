@@ -45,13 +45,24 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def test_two_runs_with_one_seed_are_the_same_to_the_last_bit(tmp_path: Path) -> None:
     drives = []
     for name in ("first", "second"):
-        words = ("--headless", "--seconds", "2", "--seed", "3", "--json", "--trace", f"{name}.jsonl")
+        words = (
+            "--headless",
+            "--size",
+            "512x256",
+            "--seconds",
+            "5",
+            "--seed",
+            "3",
+            "--json",
+            "--trace",
+            f"{name}.jsonl",
+        )
         run = demo(tmp_path, *words, *(("--record", "drive.mp4") if name == "first" else ()))
         assert run.returncode == 0, run.stderr
         (line,) = run.stdout.splitlines()
         report = json.loads(line)
         assert list(report) == [*JSON_FIELDS, "exit"]
-        assert (report["ticks"], report["rendered"], report["shown"]) == (40, 40, 40)
+        assert (report["ticks"], report["rendered"], report["shown"]) == (100, 100, 100)
         assert (report["dropped"], report["exit"], report["model"]) == (0, "done", "street-photo")
         assert set(report["rates_hz"]) == {"simulator", "neural", "display", "control"}
         for spread in (report["frame_age_ms"], *report["stages_ms"].values()):
@@ -59,12 +70,12 @@ def test_two_runs_with_one_seed_are_the_same_to_the_last_bit(tmp_path: Path) -> 
         drives.append(read_lines(tmp_path / f"{name}.jsonl"))
     first, second = drives
     ids = [line["frame_id"] for line in first]
-    assert ids == list(range(ids[0], ids[0] + 40))
+    assert ids == list(range(ids[0], ids[0] + 100))
     assert [line["rendered_frame_id"] for line in first] == ids
     for plane in ("labels_sha256", "synthesized_sha256"):
         assert [line[plane] for line in first] == [line[plane] for line in second]
-        assert len({line[plane] for line in first}) > 20, "the drive stands still"
-    assert num_frames(tmp_path / "drive.mp4") == 40
+        assert len({line[plane] for line in first}) > 50, "the drive stands still"
+    assert num_frames(tmp_path / "drive.mp4") == 100
 
 
 def test_without_a_display_it_says_so_and_writes_a_video(tmp_path: Path) -> None:
@@ -107,3 +118,51 @@ def test_sigterm_ends_it_in_good_order(tmp_path: Path) -> None:
     report = json.loads(stdout)
     assert report["exit"] == "interrupted"
     assert num_frames(tmp_path / "drive.mp4") == report["shown"] > 0
+
+
+def children(pid: int) -> dict[str, int]:
+    """The processes that another one started, by the vidrive command that they run."""
+    found: dict[str, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            words = (folder / "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if parent == pid:
+            found |= {word: int(folder.name) for word in words if word in ("town", "serve")}
+    return found
+
+
+def test_a_killed_town_ends_the_demo_with_a_sentence_and_a_video(tmp_path: Path) -> None:
+    words = ["demo", "--size", "256x128", "--headless", "--record", "drive.mp4", "--json", "--seconds", "1000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clients", *words],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "the first frame has come" in line:
+                break
+        started = children(process.pid)
+        os.kill(started["town"], signal.SIGKILL)
+        stdout, said = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 2
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "simulator" in errors[0]
+    assert json.loads(stdout)["exit"] in errors[0]
+    assert "Traceback" not in said
+    assert num_frames(tmp_path / "drive.mp4") == json.loads(stdout)["shown"] > 0
+    assert not Path(f"/proc/{started['serve']}").exists(), "the renderer was left behind"
+
+
+def test_a_video_that_cannot_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--headless", "--record", "missing/drive.mp4")
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("error: missing/drive.mp4 cannot be written")
+    assert "starting the town" not in run.stderr

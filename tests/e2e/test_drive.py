@@ -21,6 +21,7 @@ from clients.processes import Child
 READY_S = 180.0
 DEADLINE_S = 120.0
 ROOT = Path(__file__).parents[2]
+WINDOW = {"DISPLAY": ":0", "SDL_VIDEODRIVER": "dummy"}
 
 
 class Drive:
@@ -128,6 +129,26 @@ def test_a_killed_renderer_is_told_and_used_again(tmp_path: Path, town: Child, r
     assert lines[back]["reset"]
 
 
+def test_a_window_goes_on_without_its_renderer_and_uses_the_next(tmp_path: Path, town: Child, renderer: Child) -> None:
+    words = addresses(town, renderer)
+    drive = Drive(tmp_path, *words, "--seconds", "5000", "--json", "--trace", "drive.jsonl", **WINDOW)
+    drive.wait_for("the first frame has come")
+    os.kill(renderer.pid, signal.SIGKILL)
+    drive.wait_for("showing the original")
+    with Child("renderer", ["serve", "--listen", words[3]]) as again:
+        again.wait_ready(READY_S)
+        ready_s = time.monotonic()
+        drive.wait_for("synthesized again")
+        assert time.monotonic() - ready_s < 2.0
+        drive.process.send_signal(signal.SIGINT)
+        code, report, said = drive.end()
+    assert code == 130, said
+    lines = [json.loads(line) for line in (tmp_path / "drive.jsonl").read_text().splitlines()]
+    assert all(line["rendered_frame_id"] in (None, line["frame_id"]) for line in lines), "a stale frame"
+    assert {line["rendered_frame_id"] is None for line in lines} == {True, False}
+    assert report["rendered"] == sum(line["rendered_frame_id"] is not None for line in lines)
+
+
 def test_a_killed_town_ends_the_drive_with_a_sentence_and_a_video(tmp_path: Path, town: Child, renderer: Child) -> None:
     words = addresses(town, renderer)
     drive = Drive(tmp_path, *words, "--headless", "--seconds", "5000", "--json", "--record", "drive.mp4")
@@ -145,9 +166,7 @@ def test_a_killed_town_ends_the_drive_with_a_sentence_and_a_video(tmp_path: Path
 
 def test_a_window_shows_the_drive_and_ends_with_it(tmp_path: Path, town: Child, renderer: Child) -> None:
     words = addresses(town, renderer)
-    drive = Drive(
-        tmp_path, *words, "--seconds", "1", "--json", "--record", "drive.mp4", DISPLAY=":0", SDL_VIDEODRIVER="dummy"
-    )
+    drive = Drive(tmp_path, *words, "--seconds", "1", "--json", "--record", "drive.mp4", **WINDOW)
     code, report, said = drive.end()
     assert code == 0, said
     assert (report["ticks"], report["rendered"], report["shown"], report["exit"]) == (20, 20, 20, "done")
