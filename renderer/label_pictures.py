@@ -35,12 +35,27 @@ class PngHeader:
         """Height and width in pixels."""
         return self.height_px, self.width_px
 
+    @property
+    def is_colour(self) -> bool:
+        """Whether a pixel is a colour of its own: not grey, and not an index of a palette."""
+        return self.color_type not in (_GREY, _PALETTE)
+
 
 def read_header(path: Path) -> PngHeader:
-    """Return a PNG's header without reading its pixels.
+    """Return a label map's header without reading its pixels.
 
     Raises LabelError for what is no PNG, or holds colours where class ids belong.
     """
+    header = read_any_header(path)
+    if header.is_colour:
+        raise LabelError(f"{path} holds colours, not class ids", "Give pictures of one channel, a class id a pixel")
+    if header.bit_depth < 8:
+        raise LabelError(f"{path} has {header.bit_depth} bits a pixel", "Write label maps with 8 bits a pixel")
+    return header
+
+
+def read_any_header(path: Path) -> PngHeader:
+    """Return a PNG's header without reading its pixels; raises LabelError for what is none."""
     try:
         with path.open("rb") as file:
             start = file.read(33)
@@ -48,12 +63,7 @@ def read_header(path: Path) -> PngHeader:
         raise LabelError(f"{path} cannot be read ({error.strerror})", "Check the file") from None
     if len(start) < 33 or not start.startswith(_SIGNATURE) or start[12:16] != b"IHDR":
         raise LabelError(f"{path} is not a PNG", _READ_AGAIN)
-    header = PngHeader(*struct.unpack(">IIBB", start[16:26]))
-    if header.color_type not in (_GREY, _PALETTE):
-        raise LabelError(f"{path} holds colours, not class ids", "Give pictures of one channel, a class id a pixel")
-    if header.bit_depth < 8:
-        raise LabelError(f"{path} has {header.bit_depth} bits a pixel", "Write label maps with 8 bits a pixel")
-    return header
+    return PngHeader(*struct.unpack(">IIBB", start[16:26]))
 
 
 def read_label_map(path: Path) -> NDArray[np.uint8]:

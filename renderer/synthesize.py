@@ -1,8 +1,8 @@
-"""Offline synthesis: folders of label maps to pictures, one after the other, nothing dropped.
+"""Offline synthesis: folders of label maps, edge maps or poses to pictures, one after the other, nothing dropped.
 
-Label maps alone say nothing of motion: without depth and poses there is no way to know where the last picture's
-surfaces are now, and a picture that sticks to the screen is worse than none. So each frame is synthesized from its
-labels alone; equal label maps give equal pictures, whatever stands before them.
+Label maps alone say nothing of motion. A model that moves its last picture by exact depth and poses has neither here,
+and a picture that sticks to the screen is worse than none: it draws each frame from its labels alone. A model that
+estimates motion itself carries its own pictures on through a sequence, and begins anew with each.
 """
 
 from __future__ import annotations
@@ -10,19 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from bridge.protocol.errors import LabelError, UsageError
 from bridge.protocol.labels import map_labels
 from bridge.protocol.messages import ModelCard
+from renderer.dense_pictures import read_picture, read_planes
 from renderer.inputs import MAX_PIXELS, ModelInput
 from renderer.label_pictures import read_ids, read_label_map
 from renderer.label_sequences import LabelSequence
 from renderer.models.base import Model
+
+OWN_FAMILY: Final = "live"
 
 
 @dataclass(frozen=True)
@@ -34,36 +40,149 @@ class SynthesizedFrame:
     rgb: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the files of an offline input are read: `label_space` is that of label maps, "" for the model's own;
+    `dense_channels` counts the planes of edge maps or poses that the model reads, 0 for label maps; `size_hw` is the
+    wish for the pictures' size (height, width), None for that of the files."""
+
+    label_space: str = ""
+    dense_channels: int = 0
+    size_hw: tuple[int, int] | None = None
+
+
 def output_size(card: ModelCard, wish_hw: tuple[int, int]) -> tuple[int, int]:
     """Return the height and width nearest to a wish that a model can make; the larger of two equally near ones.
 
-    Raises UsageError for sizes beyond all reason.
+    Published generators take the sizes that upstream's scripts come to: 1280x720 becomes 1280x704 where sides are
+    multiples of 32. Raises UsageError for sizes beyond all reason.
     """
-    multiple = card.size_multiple_px
-    height_px, width_px = (max(1, (side + multiple // 2) // multiple) * multiple for side in wish_hw)
+    rounded = _nearest_or_larger if card.family == OWN_FAMILY else _as_upstream
+    height_px, width_px = (rounded(side_px, card.size_multiple_px) for side_px in wish_hw)
     if height_px * width_px > MAX_PIXELS:
         raise UsageError(f"pictures of {width_px}x{height_px} are too large", "Choose a smaller --size")
     return height_px, width_px
 
 
-def synthesize(
-    model: Model, sequences: Sequence[LabelSequence], label_space: str = "", size_hw: tuple[int, int] | None = None
-) -> Iterator[SynthesizedFrame]:
-    """Yield the picture of each label map, in order; temporal state begins anew with each sequence.
+def _nearest_or_larger(side_px: int, multiple: int) -> int:
+    return max(1, (side_px + multiple // 2) // multiple) * multiple
 
-    `label_space` is that of the files, "" for the model's own; `size_hw` is the wish for the pictures' size, None for
-    that of the label maps; both are met as `output_size` says. Raises LabelError for ids that the space does not have.
+
+def _as_upstream(side_px: int, multiple: int) -> int:
+    """To multiples of 4 first, and each time to the even multiple of two equally near ones, as Python rounds."""
+    return max(1, round(round(side_px / 4) * 4 / multiple)) * multiple
+
+
+def synthesize(
+    model: Model[Any], sequences: Sequence[LabelSequence], reading: Reading | None = None
+) -> Iterator[SynthesizedFrame]:
+    """Yield the picture of each frame, in order; temporal state begins anew with each sequence.
+
+    Raises LabelError for ids that the label space does not have, and for files that are damaged.
     """
+    reading = reading or Reading()
     for sequence in sequences:
-        target_hw = output_size(model.card, size_hw or sequence.size_hw)
-        state = None
+        source = _Source(sequence, reading, model)
+        state: Any = None
         for index, path in enumerate(sequence.labels):
-            labels = _resize(_read_labels(path, label_space or model.card.label_space, model.card), target_hw)
-            instances = None
-            if sequence.instances and "instances" in model.card.planes:
-                instances = _resize(read_ids(sequence.instances[index]), target_hw)
-            output, state = model.step(_input(labels, instances, model.device), state)
-            yield SynthesizedFrame(sequence.name, path.name, output.rgb)
+            output, state = model.step(source.read(index), state)
+            yield SynthesizedFrame(sequence.name, picture_name(path), output.rgb)
+
+
+def picture_name(frame: Path) -> str:
+    """Return the file name of a frame's picture: its own, as a PNG."""
+    return frame.name if frame.suffix.lower() == ".png" else frame.with_suffix(".png").name
+
+
+class _Source:
+    """The frames of one sequence as a model's input."""
+
+    def __init__(self, sequence: LabelSequence, reading: Reading, model: Model[Any]) -> None:
+        self._sequence = sequence
+        self._card = model.card
+        self._device = model.device
+        self._label_space = reading.label_space or model.card.label_space
+        self._dense_channels = reading.dense_channels
+        self._size_hw = output_size(model.card, reading.size_hw or sequence.size_hw)
+        self._scaled_hw = self._size_hw
+        if sequence.more_planes and reading.size_hw:
+            self._scaled_hw = _before_cut(self._size_hw, sequence.size_hw, model.card.size_multiple_px)
+
+    def read(self, index: int) -> ModelInput:
+        """Return frame `index` with all that there is of it; raises LabelError."""
+        sequence = self._sequence
+        first = sequence.first_frames[index] if index < len(sequence.first_frames) else None
+        reference = sequence.pictures[index] if index < len(sequence.pictures) else None
+        return ModelInput(
+            labels_BHW=self._tensor(self._labels(index))[None],
+            instances_B1HW=self._instances(index),
+            dense_BCHW=self._tensor(self._planes(index))[None] if self._dense_channels else None,
+            first_B3HW=None if first is None else self._picture(first),
+            reference_B3HW=None if reference is None else self._picture(reference),
+        )
+
+    def _labels(self, index: int) -> NDArray[np.uint8]:
+        """Return label ids; of edge maps the ids of face parts, 0 where there are none."""
+        if not self._dense_channels:
+            return self._fit(_read_labels(self._sequence.labels[index], self._label_space, self._card))
+        if not self._sequence.instances:
+            return np.zeros(self._size_hw, np.uint8)
+        return self._fit(read_label_map(self._sequence.instances[index]))
+
+    def _instances(self, index: int) -> Tensor | None:
+        if not self._sequence.instances or "instances" not in self._card.planes:
+            return None
+        ids = read_ids(self._sequence.instances[index]).astype(np.int32)
+        return self._tensor(self._fit(ids))[None, None]
+
+    def _planes(self, index: int) -> NDArray[np.float32]:
+        paths = [self._sequence.labels[index], *self._sequence.more_planes[index : index + 1]]
+        channels = self._dense_channels // len(paths)
+        planes = np.concatenate([read_planes(path, channels) for path in paths])
+        return np.stack([self._fit(plane) for plane in planes])
+
+    def _picture(self, path: Path) -> Tensor:
+        levels = torch.from_numpy(read_picture(path))
+        return picture_of_size(levels, self._scaled_hw)[..., self._columns()].contiguous().to(self._device)
+
+    def _fit(self, ids: NDArray) -> NDArray:
+        """Nearest neighbour, pixel centre to pixel centre: plain INTER_NEAREST shifts most pixels by a fraction."""
+        if ids.shape != self._scaled_hw:
+            ids = np.asarray(cv2.resize(ids, self._scaled_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
+        return np.ascontiguousarray(ids[:, self._columns()])
+
+    def _columns(self) -> slice:
+        left_px = (self._scaled_hw[1] - self._size_hw[1]) // 2
+        return slice(left_px, left_px + self._size_hw[1])
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+def picture_of_size(picture_3HW: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return a real picture as (1, 3, H, W) float32 in -1..1 at a size.
+
+    8-bit levels are resized as upstream does: bicubic, smoothed where they shrink, rounded to 8 bits. Floats are in
+    -1..1 already, and must have the size. Raises LabelError if they have not.
+    """
+    if picture_3HW.dtype != torch.uint8:
+        if tuple(picture_3HW.shape[1:]) != size_hw:
+            raise LabelError(f"a picture of floats has the shape {tuple(picture_3HW.shape)}", f"Write (3, {size_hw})")
+        return picture_3HW[None]
+    levels = picture_3HW[None].float()
+    if tuple(levels.shape[2:]) != size_hw:
+        levels = F.interpolate(levels, size_hw, mode="bicubic", antialias=True, align_corners=False)
+        levels = levels.round_().clamp_(0, 255)
+    return levels / 255 * 2 - 1
+
+
+def _before_cut(size_hw: tuple[int, int], source_hw: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """Return what poses are scaled to before the central columns are cut out: the body keeps its shape, as upstream.
+
+    Where that would be narrower than the picture they are stretched to it.
+    """
+    width_px = _as_upstream(size_hw[0] * source_hw[1] // source_hw[0], multiple)
+    return size_hw[0], max(width_px, size_hw[1])
 
 
 def _read_labels(path: Path, label_space: str, card: ModelCard) -> NDArray[np.uint8]:
@@ -72,19 +191,3 @@ def _read_labels(path: Path, label_space: str, card: ModelCard) -> NDArray[np.ui
     except LabelError as error:
         what = error.what if str(path) in error.what else f"{path}: {error.what}"
         raise LabelError(what, error.hint) from None
-
-
-def _resize(ids: NDArray, size_hw: tuple[int, int]) -> NDArray:
-    """Nearest neighbour, pixel centre to pixel centre: plain INTER_NEAREST shifts most pixels by a fraction."""
-    if ids.shape == size_hw:
-        return ids
-    return np.asarray(cv2.resize(ids, size_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
-
-
-def _input(labels: NDArray[np.uint8], instances: NDArray | None, device: torch.device) -> ModelInput:
-    return ModelInput(
-        labels_BHW=torch.from_numpy(labels).to(device)[None],
-        instances_B1HW=None
-        if instances is None
-        else torch.from_numpy(instances.astype(np.int32)).to(device)[None, None],
-    )

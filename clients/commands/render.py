@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from clients.recorder import Recorder
     from renderer.label_sequences import LabelSequence
     from renderer.models.base import Model
+    from renderer.models.imported import ModelOptions
     from renderer.synthesize import SynthesizedFrame
 
 DESCRIPTION = (
-    "Synthesize pictures from a recording, with its depth and motion; or from label maps: a folder of PNGs, or a root "
-    "in vid2vid's layout (test_A or train_A with a folder for each sequence). Label maps carry no motion, so each "
-    "picture is made from its labels alone."
+    "Synthesize pictures from a recording, with its depth and motion; or from label maps, edge maps or poses: a folder "
+    "of them, or a root in the layout of vid2vid (test_A with a folder for each sequence), pix2pixHD or Cityscapes. "
+    "Temporal state begins anew with each sequence."
 )
 VIDEO_RATE_HZ: Final = 20.0
 _PROGRESS_INTERVAL_S: Final = 5.0
@@ -33,7 +34,9 @@ _PROGRESS_INTERVAL_S: Final = 5.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive render`."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="recording, folder of label PNGs, or vid2vid root")
+    parser.add_argument(
+        "input", type=Path, metavar="INPUT", help="recording, folder of frames, or a root of such folders"
+    )
     parser.add_argument(
         "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
     )
@@ -51,28 +54,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SPACE",
         help=f"label space of the PNGs, one of {', '.join(LABEL_SPACES)} (default: the model's own)",
     )
+    parser.add_argument(
+        "--first-frames",
+        type=Path,
+        metavar="DIR",
+        help="real pictures to begin with: the first two of each sequence, in folders of the sequences' names",
+    )
+    parser.add_argument(
+        "--style",
+        metavar="IMAGE|SEED",
+        help="the look, for models with several: a picture's, a random one by its number, or A,B,SHARE between two",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Render all frames; what was written before an error stays."""
     from renderer.backends.host import prepare_process
-    from renderer.label_sequences import find_sequences
+    from renderer.label_sequences import find_sequences, with_first_frames
+    from renderer.weights_store import dense_channels
 
     wish_hw = parse_size(args.size) if args.size else None
     if is_recording(args.input):
         return _render_recording(args, wish_hw)
-    sequences = find_sequences(args.input)
+    planes = dense_channels(args.model)
+    sequences = find_sequences(args.input, planes)
+    if args.first_frames:
+        sequences = with_first_frames(sequences, args.first_frames)
     prepare_process()  # before torch is imported, below
 
     from renderer.models.registry import load_model
-    from renderer.synthesize import synthesize
+    from renderer.synthesize import Reading, synthesize
 
-    model = load_model(args.model, args.device)
+    model = load_model(args.model, args.device, _options(args))
     num_frames = sum(len(sequence.labels) for sequence in sequences)
     with open_sink(args.out, model, sequences, wish_hw) as sink:
         progress = Progress(num_frames)
-        for frame in synthesize(model, sequences, args.labels or "", wish_hw):
+        for frame in synthesize(model, sequences, Reading(args.labels or "", planes, wish_hw)):
             sink.write(frame)
             progress.advance()
         progress.end()
@@ -88,11 +106,20 @@ def _render_recording(args: argparse.Namespace, wish_hw: tuple[int, int] | None)
 
     if args.labels:
         raise UsageError(f"the recording {args.input} says itself what its labels mean", "Leave out --labels")
+    if args.first_frames:
+        raise UsageError(f"the recording {args.input} holds its own pictures", "Leave out --first-frames")
     prepare_process()
     from clients.recordings.rendering import render_recording
 
-    render_recording(args.input, args.out, args.model, args.device, wish_hw)
+    render_recording(args.input, args.out, args.model, args.device, wish_hw, _options(args))
     return 0
+
+
+def _options(args: argparse.Namespace) -> ModelOptions:
+    from renderer.models.imported import ModelOptions
+    from renderer.models.style import read_style
+
+    return ModelOptions(style=read_style(args.style) if args.style else None)
 
 
 def _count(number: int, noun: str) -> str:
@@ -160,7 +187,9 @@ class FolderSink:
 
     def __init__(self, out: Path, sequences: Sequence[LabelSequence]) -> None:
         self._out = out
-        if any((out / s.name / path.name).resolve() == path.resolve() for s in sequences for path in s.labels):
+        from renderer.synthesize import picture_name
+
+        if any((out / s.name / picture_name(path)).resolve() == path.resolve() for s in sequences for path in s.labels):
             raise UsageError(
                 f"{out} is where the label maps are, and they would be overwritten", "Choose another --out"
             )

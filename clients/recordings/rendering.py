@@ -28,6 +28,7 @@ from clients.recordings.pairs import RecordedPairs
 from clients.recordings.progress import Progress
 from renderer.inputs import check_request, model_input
 from renderer.models.base import Model
+from renderer.models.imported import ModelOptions
 from renderer.models.registry import load_model
 from renderer.sessions import Session
 from renderer.synthesize import output_size
@@ -37,7 +38,12 @@ _log: Final = logging.getLogger("vidrive")
 
 
 def render_recording(
-    folder: Path, out: Path, model_name: str, device_name: str, wish_hw: tuple[int, int] | None = None
+    folder: Path,
+    out: Path,
+    model_name: str,
+    device_name: str,
+    wish_hw: tuple[int, int] | None = None,
+    options: ModelOptions | None = None,
 ) -> None:
     """Render a recording to a folder of PNGs or an .mp4 in simulation time, and say how it went.
 
@@ -47,7 +53,7 @@ def render_recording(
         recording = pairs.recording
         if recording.note:
             _log.warning("%s", recording.note)
-        model = load_model(model_name, device_name)
+        model = load_model(model_name, device_name, options)
         size_hw = picture_size(model.card, recording.size_hw, wish_hw)
         same: list[bool] = []
         with open_pictures(out, recording.manifest.fixed_delta_s, size_hw) as sink, Progress(len(pairs)) as progress:

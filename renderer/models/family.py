@@ -94,12 +94,12 @@ class Family:
     licence: str
     config_type: type[msgspec.Struct]
     recognise: Callable[[Mapping[str, Shapes]], Recognition | None]
+    apply_options: Callable[[Any, Mapping[str, str]], Any]
     build: Callable[[Any], nn.Module]
     adapt: Callable[[Any, str, Mapping[str, Tensor]], dict[str, Tensor]]
     traits: Callable[[Any], Traits]
     make_model: Callable[[ModelParts], Model]
     dry_run: Callable[[Any, Any, tuple[int, int]], Iterator[str]]
-    apply_options: Callable[[Any, Mapping[str, str]], Any] | None = None
 
 
 def family_names() -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""Models by name: a preset of configs/models, or a weights file of a known family."""
+"""Models by name: a preset of configs/models whose weights ship, weights that were imported, or a weights file."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import torch
@@ -15,9 +15,11 @@ from torch import nn
 from bridge.protocol.errors import WeightsError
 from bridge.protocol.messages import ModelCard, PlaneName
 from configs import load_preset, preset_names
-from renderer import weights_catalogue
+from renderer import weights_catalogue, weights_store
 from renderer.backends.runner import make_runner, open_device
+from renderer.models import style
 from renderer.models.base import Model
+from renderer.models.imported import ModelOptions, load_imported
 from renderer.models.live import load_live
 from renderer.models.reprojecting import ReprojectingModel
 
@@ -26,7 +28,10 @@ DEFAULT_MODEL: Final = "street-photo"
 
 
 class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file of configs/models. `restricted` licences, such as non-commercial ones, are named in the log."""
+    """A file of configs/models. `restricted` licences, such as non-commercial ones, are named in the log.
+
+    A published generator has no `weights` here: who holds them imports them. Its `config` is its family's.
+    """
 
     name: str
     family: str
@@ -37,6 +42,7 @@ class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     planes: tuple[PlaneName, ...]
     size_multiple_px: int
     past_frames: int
+    config: dict[str, Any] | None = None
 
 
 _LOADERS: Final[dict[str, Callable[[Path], nn.Module]]] = {"live": load_live}
@@ -57,15 +63,30 @@ def find_preset(name: str) -> ModelPreset:
     if name.endswith(weights_catalogue.SUFFIX):
         default = load_preset("models", DEFAULT_MODEL, ModelPreset)
         return msgspec.structs.replace(default, name=Path(name).stem, weights=name, licence="unknown", restricted=False)
-    raise WeightsError(
-        f"there is no model {name!r}", f"Use one of {', '.join(model_names())}, or the path of a .safetensors file"
-    )
+    known = ", ".join((*shipped_names(), *weights_store.imported_names()))
+    raise WeightsError(f"there is no model {name!r}", f"Use one of {known}, or the path of a .safetensors file")
 
 
-def load_model(name: str = DEFAULT_MODEL, device_name: str = "cpu") -> Model:
-    """Return a model, ready to step; raises WeightsError for unknown, missing or damaged weights and UsageError for a
-    device that is not there."""
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the models whose weights ship."""
+    return tuple(name for name in model_names() if load_preset("models", name, ModelPreset).weights)
+
+
+def load_model(name: str = DEFAULT_MODEL, device_name: str = "cpu", options: ModelOptions | None = None) -> Model:
+    """Return a model, ready to step.
+
+    Raises WeightsError for unknown, missing or damaged weights and UsageError for a device that is not there.
+    """
+    if name not in shipped_names() and weights_store.is_imported(name):
+        return load_imported(name, open_device(device_name), options or ModelOptions())
     preset = find_preset(name)
+    if options is not None and options.style is not None:
+        style.refuse(name)
+    if not preset.weights:
+        raise WeightsError(
+            f"the weights of {name} are not here: vidrive neither ships nor fetches what others published",
+            f"If you hold them: vidrive weights import PATH --name {name}",
+        )
     path = weights_catalogue.find_weights(preset.weights)
     weights_card = weights_catalogue.read_card(path)
     sha256 = weights_catalogue.verify(path, weights_card)

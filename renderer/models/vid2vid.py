@@ -20,6 +20,7 @@ from bridge.protocol.errors import RenderRefused
 from bridge.protocol.messages import PlaneName
 from renderer.inputs import ModelInput, instance_edges
 from renderer.layers import pool
+from renderer.models import style
 from renderer.models.base import ModelOutput, truncate_to_uint8
 from renderer.models.face_looks import FEATURE_CHANNELS
 from renderer.models.family import Family, ModelParts, Traits
@@ -29,6 +30,7 @@ from renderer.models.upstream import without_statistics
 from renderer.models.vid2vid_checkpoint import recognise
 from renderer.models.vid2vid_config import Vid2vidConfig
 from renderer.models.vid2vid_networks import Drawing, Vid2vid
+from renderer.models.vid2vid_options import apply_options
 
 SIZE_MULTIPLE_PX: Final = 32
 
@@ -57,6 +59,8 @@ class Vid2vidModel:
     """A loaded vid2vid; see `Model`. Frames 0 and 1 of a sequence are its first pictures, from 2 on it is recurrent."""
 
     def __init__(self, parts: ModelParts) -> None:
+        if parts.style is not None:
+            style.refuse(parts.card.name)
         self.card = parts.card
         self.device = parts.device
         self.summary = f"{parts.device.type}, {parts.speed.precision}"
@@ -219,6 +223,7 @@ FAMILY: Final = Family(
     licence="CC BY-NC-SA 4.0 (NVIDIA/vid2vid); trained on Cityscapes, whose licence allows research only",
     config_type=Vid2vidConfig,
     recognise=recognise,
+    apply_options=apply_options,
     build=Vid2vid,
     adapt=adapt,
     traits=traits,

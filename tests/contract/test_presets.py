@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
+import torch
 
 from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
 from bridge.protocol.labels import LABEL_SPACES
 from configs import load_preset, preset_names
 from renderer import weights_catalogue
-from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names
+from renderer.models.family import find_family, shapes_of
+from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names, shipped_names
 from renderer.train.preset import find_train_preset
 
 KINDS = ("models", "rigs", "sessions", "train")
@@ -68,7 +73,7 @@ def test_a_mistyped_field_is_an_error_that_names_it(tmp_path: Path, monkeypatch:
         load_preset("rigs", "odd", RigPreset)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", shipped_names())
 def test_model_loads_and_its_weights_are_those_of_its_card(name: str) -> None:
     preset = find_preset(name)
     assert preset.name == name
@@ -80,7 +85,7 @@ def test_model_loads_and_its_weights_are_those_of_its_card(name: str) -> None:
     assert load_model(name).card.weights_sha256 == card.weights_sha256
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", shipped_names())
 def test_model_states_the_licence_that_licenses_md_states(name: str, root: Path) -> None:
     row = re.search(rf"^\| `{re.escape(name)}` \|.*$", (root / "LICENSES.md").read_text(), re.MULTILINE)
     assert row is not None, f"LICENSES.md has no row for {name}"
@@ -90,3 +95,38 @@ def test_model_states_the_licence_that_licenses_md_states(name: str, root: Path)
     assert stated in preset.licence
     assert stated in card.licence
     assert preset.restricted == ("NC" in stated)
+
+
+PUBLISHED = sorted(set(model_names()) - set(shipped_names()))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_generator_has_the_tensors_of_its_checkpoints(name: str, root: Path) -> None:
+    """Keys and shapes of every network, against digests of those in the published code's own checkpoints."""
+    preset = find_preset(name)
+    family = find_family(preset.family)
+    with torch.device("meta"):
+        shapes = shapes_of(family.build(msgspec.convert(preset.config, family.config_type)))
+    lines: dict[str, list[str]] = {}
+    for key, shape in shapes.items():
+        role, _, rest = key.partition(".")
+        lines.setdefault(role, []).append(f"{rest} {'x'.join(map(str, shape))}")
+    found = {
+        role: {"tensors": len(keys), "sha256": hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()}
+        for role, keys in lines.items()
+    }
+    assert found == json.loads((root / "tests" / "fixtures" / "published_networks.json").read_text())[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_preset_is_literal_and_says_what_follows_from_it(name: str, root: Path) -> None:
+    preset = find_preset(name)
+    family = find_family(preset.family)
+    config = msgspec.convert(preset.config, family.config_type)
+    assert msgspec.json.decode(msgspec.json.encode(config)) == preset.config, "no field is left to a default"
+    traits = family.traits(config)
+    stated = (preset.label_space, preset.planes, preset.size_multiple_px, preset.past_frames)
+    assert stated == (traits.label_space, traits.planes, traits.size_multiple_px, traits.past_frames)
+    assert preset.name == name and preset.restricted and not preset.weights
+    header = (root / "configs" / "models" / f"{name}.yaml").read_text()
+    assert f"{traits.native_size_hw[1]}x{traits.native_size_hw[0]}" in header.partition("name:")[0]

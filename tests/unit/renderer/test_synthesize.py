@@ -17,7 +17,7 @@ from renderer.label_pictures import read_ids, read_label_map
 from renderer.label_sequences import find_sequences
 from renderer.models.base import ModelOutput
 from renderer.models.reprojecting import ReprojectingModel
-from renderer.synthesize import output_size, synthesize
+from renderer.synthesize import Reading, output_size, synthesize
 from renderer.temporal import TemporalState
 
 
@@ -182,7 +182,7 @@ def test_labels_are_mapped_and_resized(tmp_path: Path, tiny_model: ReprojectingM
     carla[:, 24:] = 14  # a car beside the road
     write(tmp_path / "a.png", carla)
     model = Watched(tiny_model)
-    (frame,) = synthesize(model, find_sequences(tmp_path), "carla", (64, 90))
+    (frame,) = synthesize(model, find_sequences(tmp_path), Reading("carla", size_hw=(64, 90)))
     assert frame.rgb.shape == (64, 96, 3)
     expected = torch.full((64, 96), 3, dtype=torch.uint8)
     expected[:, 48:] = 8
