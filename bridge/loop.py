@@ -153,13 +153,7 @@ class FrameLoop:
         if self._prefetch.outstanding:
             self.step()
         self._tick_limit = limit
-        if self._newest is not None and self._flight is not None:
-            self._complete()
-        if self._newest is not None:
-            newest, self._newest = self._newest, None
-            self._launch(newest)
-        if self._flight is not None:
-            self._complete()
+        self._hand_over()
 
     def report(self) -> LoopReport:
         """Return counts, rates, ages and stage durations so far."""
@@ -212,8 +206,7 @@ class FrameLoop:
         try:
             captured = self._take()
         except VidriveError:
-            if self._flight is not None:
-                self._complete()
+            self._hand_over()
             raise
         if self._newest is not None:
             self.trace.dropped += 1
@@ -221,6 +214,13 @@ class FrameLoop:
         if self._flight is not None:
             self._poll(0.0)
         self._launch_newest()
+
+    def _hand_over(self) -> None:
+        """Complete the frame in flight, and after it the newest one that waited."""
+        while self._flight is not None or self._newest is not None:
+            if self._flight is not None:
+                self._complete()
+            self._launch_newest()
 
     def _launch_newest(self) -> None:
         if self._flight is None and self._newest is not None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -31,7 +31,7 @@ from bridge.protocol.errors import (
     WireError,
 )
 from bridge.protocol.frames import RenderedFrame, SensorFrame
-from bridge.protocol.messages import Bye, Codec, Hello, ModelCard, PlaneName, Refusal, Rendered, Welcome
+from bridge.protocol.messages import Bye, Codec, Hello, ModelCard, PictureCodec, PlaneName, Refusal, Rendered, Welcome
 from bridge.protocol.shared_memory import SharedMemory
 from bridge.render_request import make_request, refuse_mismatch
 
@@ -70,7 +70,7 @@ class RenderClient:
         *,
         model: str = "",
         name: str = "vidrive",
-        picture_codec: Literal["raw", "jpeg"] = "raw",
+        picture_codec: PictureCodec = "raw",
         server_key: Path | None = None,
         answer_timeout_s: float = DEFAULT_ANSWER_TIMEOUT_S,
     ) -> None:

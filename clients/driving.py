@@ -23,7 +23,7 @@ from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_sess
 from bridge.loop import FrameLoop, Sink
 from bridge.prefetch import Street
 from bridge.protocol.frames import EgoControl, FramePair
-from bridge.protocol.messages import ModelCard
+from bridge.protocol.messages import ModelCard, PictureCodec
 from bridge.render_client import RenderClient
 from bridge.trace import Trace
 from clients.recorder import Recorder
@@ -53,6 +53,7 @@ class DrivePlan:
     server_key: Path | None = None
     seed: int = 0
     num_ticks: int | None = None
+    picture_codec: PictureCodec = "raw"
     windowed: bool = False
     record: Path | None = None
     trace: Path | None = None
@@ -68,6 +69,7 @@ def make_plan(
     server_key: Path | None = None,
     seed: int = 0,
     num_ticks: int | None = None,
+    picture_codec: PictureCodec = "raw",
 ) -> DrivePlan:
     """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top."""
     session = load_session(session_name)
@@ -87,6 +89,7 @@ def make_plan(
         server_key=server_key,
         seed=seed,
         num_ticks=num_ticks,
+        picture_codec=picture_codec,
         windowed=not args.headless,
         record=args.record,
         trace=args.trace,
@@ -187,7 +190,7 @@ class DriveThread:
         plan = self.plan
         if not plan.endpoint:
             return contextlib.nullcontext()
-        return RenderClient(plan.endpoint, server_key=plan.server_key)
+        return RenderClient(plan.endpoint, server_key=plan.server_key, picture_codec=plan.picture_codec)
 
     @contextlib.contextmanager
     def _open_recording(self, street: Drive, card: ModelCard | None) -> Iterator[list[Sink]]:

@@ -17,6 +17,7 @@ PROTOCOL_VERSION = 2
 PlaneName = Literal["labels", "instances", "depth_m", "flow_px", "rgb", "occlusion_mask"]
 PlaneType = Literal["u8", "u16", "f16", "f32"]
 Codec = Literal["raw", "lz4", "jpeg", "shared"]
+PictureCodec = Literal["raw", "jpeg"]
 Rows3x4: TypeAlias = Annotated[tuple[float, ...], msgspec.Meta(min_length=12, max_length=12)]
 OffsetBytes: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 SidePx: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=16384)]
@@ -76,7 +77,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     client: str
     model: str = ""
-    picture_codec: Literal["raw", "jpeg"] = "raw"
+    picture_codec: PictureCodec = "raw"
     memory: MemoryOffer | None = None
 
 

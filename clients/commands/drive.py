@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--server", metavar="ENDPOINT", default=DEFAULT_ENDPOINT, help="the inference server (default: %(default)s)"
     )
     parser.add_argument("--server-key", metavar="FILE", type=Path, help="the server's public CURVE key, if it has one")
+    parser.add_argument("--jpeg", action="store_true", help="receive pictures as JPEG, for a slow link to the server")
     add_drive_arguments(parser)
 
 
@@ -55,7 +56,14 @@ def run(args: argparse.Namespace) -> int:
     from clients.report import conduct
 
     with unbegun(as_json=args.json):
-        plan = make_plan(SESSION, args, carla=(host, port), endpoint=args.server, server_key=args.server_key)
+        plan = make_plan(
+            SESSION,
+            args,
+            carla=(host, port),
+            endpoint=args.server,
+            server_key=args.server_key,
+            picture_codec="jpeg" if args.jpeg else "raw",
+        )
     return conduct(plan, as_json=args.json)
 
 

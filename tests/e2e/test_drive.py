@@ -166,7 +166,7 @@ def test_a_killed_town_ends_the_drive_with_a_sentence_and_a_video(tmp_path: Path
 
 def test_a_window_shows_the_drive_and_ends_with_it(tmp_path: Path, town: Child, renderer: Child) -> None:
     words = addresses(town, renderer)
-    drive = Drive(tmp_path, *words, "--seconds", "1", "--json", "--record", "drive.mp4", **WINDOW)
+    drive = Drive(tmp_path, *words, "--jpeg", "--seconds", "1", "--json", "--record", "drive.mp4", **WINDOW)
     code, report, said = drive.end()
     assert code == 0, said
     assert (report["ticks"], report["rendered"], report["shown"], report["exit"]) == (20, 20, 20, "done")

@@ -71,3 +71,19 @@ def test_a_lost_simulator_in_live_mode_ends_after_what_was_in_flight() -> None:
     with pytest.raises(SimulatorLost), FrameLoop(street, renderer, mode="live", display=pairs) as loop:
         loop.run(10)
     assert pairs.rendered_ids
+
+
+def test_a_lost_simulator_loses_no_frame_that_waited() -> None:
+    street, renderer, pairs = FakeStreet(fixed_delta_s=0.005), FakeRenderer(latency_s=0.05), Pairs()
+
+    def lose(frame_id: int) -> None:
+        if frame_id == 125:
+            raise SimulatorLost("the simulator is gone")
+
+    street.before_tick = lose
+    with pytest.raises(SimulatorLost), FrameLoop(street, renderer, mode="live", display=pairs) as loop:
+        loop.run()
+    report = loop.report()
+    assert report.ticks == 25
+    assert pairs.frame_ids[-1] == 124, "the last one that was captured"
+    assert report.ticks == len(pairs.all) + report.dropped, "every frame is either shown or counted"
