@@ -4,11 +4,12 @@
 #   docker/check_bare.sh [--base DIR] [--suite bookworm] [--keep] [STEP ...]
 #
 # Debootstraps a minimal root in a temporary directory (or copies DIR, a root made earlier), puts a fresh clone of the last
-# commit into it and runs the steps inside, in order, printing the seconds of each. Steps, by default `demo again test`:
+# commit into it and runs the steps inside, in order, printing the seconds of each; the other order is another run:
+# `docker/check_bare.sh test demo`. Steps, by default `demo again test`:
 #
 #   setup    make setup, then import every runtime dependency
-#   demo     make demo; the video it leaves must be readable
-#   again    make demo once more, now that everything is set up
+#   demo     make demo; the video it leaves must be readable. At most 360 s, with the set-up
+#   again    make demo once more, now that everything is set up. At most 40 s
 #   test     make test
 #   images   docker/install.sh for every image, then town, server and drive as three processes over TCP
 #
@@ -99,5 +100,8 @@ for step in "${steps[@]}"; do
     test) inside "make test" ;;
     images) inside "$images" ;;
   esac
-  echo "== $step: $(($(date +%s) - started)) s"
+  took=$(($(date +%s) - started))
+  echo "== $step: $took s"
+  case $step in demo) limit=360 ;; again) limit=40 ;; *) continue ;; esac
+  [ $took -le $limit ] || { echo "error: $step took $took s, more than $limit. Try again on an idle machine" >&2; exit 1; }
 done
