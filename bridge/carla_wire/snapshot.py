@@ -113,6 +113,23 @@ class TrafficLightTail(NamedTuple):
         return cls(sign_id.rstrip(b"\0"), *rest)
 
 
+class TrafficSignTail(NamedTuple):
+    """What the snapshot says of a traffic sign: its OpenDRIVE signal id, at most 32 bytes of ASCII."""
+
+    sign_id: bytes
+
+    def pack(self) -> bytes:
+        """Return the tail's bytes; raises ValueError for a sign id that does not fit."""
+        if len(self.sign_id) > 32:
+            raise ValueError(f"the sign id {self.sign_id!r} is longer than 32 bytes")
+        return self.sign_id.ljust(32, b"\0")
+
+    @classmethod
+    def unpack(cls, tail: bytes) -> TrafficSignTail:
+        """Return the tail in these bytes; the inverse of `pack`."""
+        return cls(tail[:32].rstrip(b"\0"))
+
+
 def encode_snapshot(frame: int, timestamp_s: float, episode: EpisodeState, actors: Iterable[ActorState]) -> bytes:
     """Return a whole snapshot message, without its size prefix."""
     parts = [

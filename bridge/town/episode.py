@@ -18,7 +18,7 @@ from bridge.town.pose import Pose
 from bridge.town.sensor_table import SENSOR_CLASSES
 from bridge.town.sensors import BadAttribute, GeoReference, Sensor
 from bridge.town.streets import StreetNetwork
-from bridge.town.traffic_lights import TrafficLight, obey, reset_group
+from bridge.town.traffic_lights import LightGroup, RoadSigns, TrafficLight, TrafficSign, light_groups, sign_actor
 from bridge.town.views import StreetState
 from bridge.town.walkers import Walker
 
@@ -56,7 +56,7 @@ class Episode:
         self._last_id = 0
         self._is_fresh = True
         self.spectator = self._add(Actor(self._new_id(), layouts.ActorDescription(0, "spectator"), SPECTATOR_POSE))
-        self._add_traffic_lights()
+        self._add_signs()
 
     # ---- actors
 
@@ -87,7 +87,7 @@ class Episode:
     def destroy(self, actor_id: int) -> Actor | None:
         """Remove an actor and return it; what was attached to it stays where it is. None if there is none."""
         actor = self.actors.get(actor_id)
-        if actor is None or actor is self.spectator or isinstance(actor, TrafficLight):
+        if actor is None or actor is self.spectator or isinstance(actor, TrafficSign):
             return None
         del self.actors[actor_id]
         for other in self.actors.values():
@@ -111,7 +111,7 @@ class Episode:
         blueprint_id = description.id
         if blueprint_id.startswith("vehicle."):
             vehicle = Vehicle(actor_id, description, pose, half_extents_m=self.half_extents_m(blueprint_id))
-            vehicle.speed_limit_kmh = self.network.speed_limit_kmh
+            vehicle.speed_limit_kmh = self.network.speed_limit_at_kmh(pose.x_m, pose.y_m)
             return vehicle
         if blueprint_id.startswith("walker."):
             return Walker(actor_id, description, pose, half_extents_m=self.half_extents_m(blueprint_id))
@@ -139,33 +139,24 @@ class Episode:
 
     # ---- traffic lights
 
-    def _add_traffic_lights(self) -> None:
-        crossings: dict[int, int] = {}
+    def _add_signs(self) -> None:
         poles: dict[int, int] = {}
-        for site in self.network.traffic_lights:
-            group = crossings.setdefault(site.road_id, len(crossings))
-            pole = poles.get(group, 0)
-            poles[group] = pole + 1
-            light = TrafficLight(
-                self._new_id(),
-                layouts.ActorDescription(0, "traffic.traffic_light"),
-                site.pose,
-                sign_id=site.sign_id,
-                stop_pose=site.stop_pose,
-                group=group,
-                pole_index=pole,
-            )
-            self._add(light)
+        for site in (*self.network.traffic_lights, *self.network.signs):
+            pole = poles.get(site.group, 0)
+            poles[site.group] = pole + 1
+            self._add(sign_actor(self._new_id(), site, pole))
         self.lights = tuple(self.of_kind(TrafficLight))
-        self.restart_lights()
+        self.light_groups = light_groups(self.lights)
+        self._road_signs = RoadSigns(self.of_kind(TrafficSign))
 
     def restart_lights(self) -> None:
         """Put every light at the beginning of its cycle."""
-        reset_group(self.lights)
+        for group in self.light_groups:
+            group.restart()
 
-    def group_of(self, light: TrafficLight) -> list[TrafficLight]:
-        """Return the lights that change together with one, itself included."""
-        return [other for other in self.lights if other.group == light.group]
+    def group_of(self, light: TrafficLight) -> LightGroup:
+        """Return the group of lights that a light takes turns with."""
+        return next(group for group in self.light_groups if light in group.lights)
 
     # ---- time
 
@@ -180,9 +171,11 @@ class Episode:
             actor.follow_parent()
         self.frame += 1
         self.elapsed_s += dt_s
-        for light in self.lights:
-            light.advance(dt_s)
-        obey(vehicles, self.lights)
+        for group in self.light_groups:
+            group.advance(dt_s)
+        self._road_signs.direct(vehicles)
+        for vehicle in vehicles:
+            vehicle.speed_limit_kmh = self.network.speed_limit_at_kmh(vehicle.pose.x_m, vehicle.pose.y_m)
         for actor in self.actors.values():
             actor.end_tick()
 

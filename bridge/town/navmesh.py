@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from bridge.carla_wire.navmesh import Area, Point, Quad, encode_navmesh
 from bridge.town.roads import KERB_HEIGHT_M, Road
-from bridge.town.streets import Crosswalk, StreetNetwork
+from bridge.town.signals import Crosswalk
+from bridge.town.streets import StreetNetwork
 
-PIECE_M = 5.0
+PIECE_M, BENT_PIECE_M = 8.0, 3.0
 KERB_GAP_M = 0.4
 """Pedestrians keep so far from the kerb, and from the houses."""
+WELD_M = 0.01
 RAMP_M = 0.4
 """A crossing goes down from the sidewalk over twice this length."""
 
@@ -36,9 +38,28 @@ def build_navigation(network: StreetNetwork) -> NavigationFile:
             quads += _sidewalk(road, side, stations)
         for crosswalk in crossings:
             quads += _crossing(road, crosswalk)
-    data = encode_navmesh(quads)
+    for junction in network.junctions:
+        for corner in junction.corners:
+            quads += _sidewalk(corner, 1, _stations(corner, []))
+    data = encode_navmesh(_welded(quads))
     digest = hashlib.sha256(data).hexdigest()[:12]
     return NavigationFile(f"Carla/Maps/Nav/{network.name}_{digest}.bin", data)
+
+
+def _welded(quads: list[Quad]) -> list[Quad]:
+    """Return the quads with corners that all but coincide made one: roads that meet compute theirs apart."""
+    kept: dict[tuple[int, int, int], Point] = {}
+
+    def weld(point: Point) -> Point:
+        cell = (round(point[0] / WELD_M), round(point[1] / WELD_M), round(point[2] / WELD_M))
+        for near in itertools.product((0, -1, 1), repeat=3):
+            found = kept.get((cell[0] + near[0], cell[1] + near[1], cell[2] + near[2]))
+            if found is not None and math.dist(found, point) < WELD_M:
+                return found
+        kept[cell] = point
+        return point
+
+    return [Quad((weld(a), weld(b), weld(c), weld(d)), quad.area) for quad in quads for a, b, c, d in (quad.corners,)]
 
 
 def _ends(crosswalk: Crosswalk) -> tuple[float, float]:
@@ -49,8 +70,9 @@ def _stations(road: Road, crossings: list[Crosswalk]) -> list[float]:
     """Return where the road's sidewalks are cut: at even distances, and where a crossing begins and ends."""
     fixed = sorted({0.0, road.length_m, *(end for crosswalk in crossings for end in _ends(crosswalk))})
     stations = [0.0]
+    piece_m = PIECE_M if road.is_straight else BENT_PIECE_M
     for start, stop in itertools.pairwise(fixed):
-        pieces = max(1, math.ceil((stop - start) / PIECE_M))
+        pieces = max(1, math.ceil((stop - start) / piece_m))
         stations += [start + (stop - start) * k / pieces for k in range(1, pieces + 1)]
     return stations
 

@@ -2,62 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
-from bridge.town.roads import Lane, Road, RoadLink
+from bridge.town.junctions import Junction
+from bridge.town.roads import JunctionLink, Lane, LaneProfile, Mark, Road, RoadLink
+from bridge.town.signals import Crosswalk, Signal, SignalKind
 
 GEO_REFERENCE = "+proj=tmerc +lat_0=52.2 +lon_0=0.12 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
-TRAFFIC_LIGHT_TYPE = "1000001"
+SIGNAL_TYPES: dict[SignalKind, str] = {"light": "1000001", "speed": "274", "stop": "206", "yield": "205"}
 _GEO_PLACEHOLDER = "GEO-REFERENCE"
-
-
-@dataclass(frozen=True)
-class RoadSignal:
-    """A traffic light on a road, at (s, t); it governs `lane_id` (negative: traffic along s, positive: against s)."""
-
-    sign_id: str
-    road_id: int
-    s_m: float
-    t_m: float
-    lane_id: int
-
-
-@dataclass(frozen=True)
-class RoadCrosswalk:
-    """Zebra stripes across the whole carriageway: from `s_m - width_m / 2` to `s_m + width_m / 2`."""
-
-    road_id: int
-    s_m: float
-    width_m: float
 
 
 def opendrive_text(
     name: str,
     roads: Sequence[Road],
-    speed_limit_kmh: float,
-    signals: Sequence[RoadSignal] = (),
-    crosswalks: Sequence[RoadCrosswalk] = (),
+    junctions: Sequence[Junction],
+    signals: Sequence[Signal] = (),
+    crosswalks: Sequence[Crosswalk] = (),
 ) -> str:
     """Return the OpenDRIVE 1.4 document of a road network; traffic keeps right."""
     root = ET.Element("OpenDRIVE")
     header = ET.SubElement(root, "header", revMajor="1", revMinor="4", name=name, version="1", vendor="vidrive")
     ET.SubElement(header, "geoReference").text = _GEO_PLACEHOLDER
-    for road in roads:
-        element = _add_road(root, road, speed_limit_kmh)
+    for road in [*roads, *(road for junction in junctions for road in junction.connecting)]:
+        element = _add_road(root, road)
         _add_crosswalks(element, road, [c for c in crosswalks if c.road_id == road.road_id])
-        _add_signals(element, [s for s in signals if s.road_id == road.road_id])
+        _add_signals(element, [s for s in signals if s.road.road_id == road.road_id])
+    controllers = _controllers(signals)
+    for sequence, (controller, members) in enumerate(controllers.items()):
+        item = ET.SubElement(root, "controller", id=controller, name=f"ctrl{controller}", sequence=str(sequence))
+        for signal in members:
+            ET.SubElement(item, "control", signalId=signal.sign_id, type="0")
+    for junction in junctions:
+        _add_junction(root, junction, controllers)
     text = ET.tostring(root, encoding="unicode")
     # ElementTree writes no CDATA, and CARLA's reader expects the projection inside one.
     return '<?xml version="1.0" standalone="yes"?>\n' + text.replace(_GEO_PLACEHOLDER, f"<![CDATA[{GEO_REFERENCE}]]>")
+
+
+def _controllers(signals: Iterable[Signal]) -> dict[str, list[Signal]]:
+    """Return the lights that are green together, by their controller's id."""
+    controllers: dict[str, list[Signal]] = {}
+    for signal in signals:
+        if signal.kind == "light":
+            controllers.setdefault(f"{100 * signal.group + signal.phase}", []).append(signal)
+    return controllers
+
+
+def _add_junction(root: ET.Element, junction: Junction, controllers: dict[str, list[Signal]]) -> None:
+    element = ET.SubElement(root, "junction", id=str(junction.junction_id), name=f"junction{junction.junction_id}")
+    for number, road in enumerate(junction.connecting):
+        if not isinstance(road.predecessor, RoadLink) or road.lane_links is None:
+            continue
+        connection = ET.SubElement(
+            element,
+            "connection",
+            id=str(number),
+            incomingRoad=str(road.predecessor.road_id),
+            connectingRoad=str(road.road_id),
+            contactPoint="start",
+        )
+        ET.SubElement(connection, "laneLink", attrib={"from": str(road.lane_links[0]), "to": "-1"})
+    mine = [key for key, members in controllers.items() if members[0].group == junction.junction_id]
+    for sequence, controller in enumerate(mine):
+        ET.SubElement(element, "controller", id=controller, type="0", sequence=str(sequence))
 
 
 def _number(value: float) -> str:
     return f"{value:.12g}"
 
 
-def _add_road(root: ET.Element, road: Road, speed_limit_kmh: float) -> ET.Element:
+def _add_road(root: ET.Element, road: Road) -> ET.Element:
     element = ET.SubElement(
         root,
         "road",
@@ -70,7 +86,7 @@ def _add_road(root: ET.Element, road: Road, speed_limit_kmh: float) -> ET.Elemen
     _add_link(link, "predecessor", road.predecessor)
     _add_link(link, "successor", road.successor)
     kind = ET.SubElement(element, "type", s="0.0", type="town")
-    ET.SubElement(kind, "speed", max=_number(speed_limit_kmh), unit="km/h")
+    ET.SubElement(kind, "speed", max=_number(road.speed_limit_kmh), unit="km/h")
     plan = ET.SubElement(element, "planView")
     s = 0.0
     for segment in road.segments:
@@ -95,8 +111,10 @@ def _add_road(root: ET.Element, road: Road, speed_limit_kmh: float) -> ET.Elemen
     return element
 
 
-def _add_link(parent: ET.Element, tag: str, link: RoadLink | None) -> None:
-    if link is not None:
+def _add_link(parent: ET.Element, tag: str, link: RoadLink | JunctionLink | None) -> None:
+    if isinstance(link, JunctionLink):
+        ET.SubElement(parent, tag, elementType="junction", elementId=str(link.junction_id))
+    elif link is not None:
         ET.SubElement(parent, tag, elementType="road", elementId=str(link.road_id), contactPoint=link.contact)
 
 
@@ -104,30 +122,42 @@ def _add_lanes(element: ET.Element, road: Road) -> None:
     lanes = ET.SubElement(element, "lanes")
     ET.SubElement(lanes, "laneOffset", s="0.0", a="0.0", b="0.0", c="0.0", d="0.0")
     section = ET.SubElement(lanes, "laneSection", s="0.0")
-    left = ET.SubElement(section, "left")
-    for number in range(len(road.profile.left), 0, -1):
-        _add_lane(left, road, number, road.profile.left[number - 1])
+    if road.profile.left:
+        left = ET.SubElement(section, "left")
+        for number in range(len(road.profile.left), 0, -1):
+            _add_lane(left, road, number)
     centre = ET.SubElement(ET.SubElement(section, "center"), "lane", id="0", type="none", level="false")
     _add_mark(centre, road.profile.centre_mark)
     right = ET.SubElement(section, "right")
-    for number, lane in enumerate(road.profile.right, start=1):
-        _add_lane(right, road, -number, lane)
+    for number in range(1, len(road.profile.right) + 1):
+        _add_lane(right, road, -number)
 
 
-def _add_lane(parent: ET.Element, road: Road, lane_id: int, lane: Lane) -> None:
+def _add_lane(parent: ET.Element, road: Road, lane_id: int) -> None:
+    lane = _lane(road.profile, lane_id)
     element = ET.SubElement(parent, "lane", id=str(lane_id), type=lane.kind, level="false")
     link = ET.SubElement(element, "link")
-    if road.predecessor is not None:
-        ET.SubElement(link, "predecessor", id=str(lane_id if road.predecessor.contact == "end" else -lane_id))
-    if road.successor is not None:
-        ET.SubElement(link, "successor", id=str(lane_id if road.successor.contact == "start" else -lane_id))
+    before, after = road.lane_links or (None, None)
+    if isinstance(road.predecessor, RoadLink):
+        mirrored = lane_id if road.predecessor.contact == "end" else -lane_id
+        ET.SubElement(link, "predecessor", id=str(mirrored if before is None else before))
+    if isinstance(road.successor, RoadLink):
+        mirrored = lane_id if road.successor.contact == "start" else -lane_id
+        ET.SubElement(link, "successor", id=str(mirrored if after is None else after))
     ET.SubElement(element, "width", sOffset="0.0", a=_number(lane.width_m), b="0.0", c="0.0", d="0.0")
-    _add_mark(element, lane.mark)
+    # Lanes may be changed where both sides of a broken mark run the same way.
+    outer = _lane(road.profile, lane_id + (1 if lane_id > 0 else -1))
+    is_between = lane.kind == outer.kind == "driving" and lane.mark == "broken"
+    _add_mark(element, lane.mark, lane_change="both" if is_between else "none")
 
 
-def _add_mark(parent: ET.Element, mark: str) -> None:
-    width = "0.12" if mark != "none" else "0.0"
-    # Lane changes are only offered where both sides run the same way, which this profile has nowhere.
+def _lane(profile: LaneProfile, lane_id: int) -> Lane:
+    """Return a lane by its OpenDRIVE id; beyond the outermost there is none."""
+    lanes = profile.left if lane_id > 0 else profile.right
+    return lanes[abs(lane_id) - 1] if abs(lane_id) <= len(lanes) else Lane("sidewalk", 0.0)
+
+
+def _add_mark(parent: ET.Element, mark: Mark, lane_change: str = "none") -> None:
     ET.SubElement(
         parent,
         "roadMark",
@@ -135,12 +165,12 @@ def _add_mark(parent: ET.Element, mark: str) -> None:
         type=mark,
         weight="standard",
         color="standard",
-        width=width,
-        laneChange="none",
+        width="0.12" if mark != "none" else "0.0",
+        laneChange=lane_change,
     )
 
 
-def _add_crosswalks(element: ET.Element, road: Road, crosswalks: Sequence[RoadCrosswalk]) -> None:
+def _add_crosswalks(element: ET.Element, road: Road, crosswalks: Sequence[Crosswalk]) -> None:
     if not crosswalks:
         return
     objects = ET.SubElement(element, "objects")
@@ -169,7 +199,7 @@ def _add_crosswalks(element: ET.Element, road: Road, crosswalks: Sequence[RoadCr
             ET.SubElement(outline, "cornerLocal", u=_number(u), v=_number(v), z="0.0")
 
 
-def _add_signals(element: ET.Element, signals: Sequence[RoadSignal]) -> None:
+def _add_signals(element: ET.Element, signals: Sequence[Signal]) -> None:
     if not signals:
         return
     parent = ET.SubElement(element, "signals")
@@ -185,14 +215,16 @@ def _add_signals(element: ET.Element, signals: Sequence[RoadSignal]) -> None:
             hOffset="0.0",
             roll="0.0",
             pitch="0.0",
-            orientation="+" if signal.lane_id < 0 else "-",
-            dynamic="yes",
+            orientation="+" if signal.side < 0 else "-",
+            dynamic="yes" if signal.kind == "light" else "no",
             country="OpenDRIVE",
-            type=TRAFFIC_LIGHT_TYPE,
+            type=SIGNAL_TYPES[signal.kind],
             subtype="-1",
-            value="-1.0",
+            value=_number(signal.value),
+            unit="km/h",
             text="",
             height="1.0",
             width="0.3",
         )
-        ET.SubElement(item, "validity", fromLane=str(signal.lane_id), toLane=str(signal.lane_id))
+        lanes = signal.lane_ids
+        ET.SubElement(item, "validity", fromLane=str(min(lanes)), toLane=str(max(lanes)))

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LaneKind = Literal["driving", "parking", "shoulder", "sidewalk"]
+Mark = Literal["none", "solid", "broken", "solid solid"]
+Contact = Literal["start", "end"]
 
 KERB_HEIGHT_M = 0.14
 
@@ -69,7 +71,7 @@ class Lane:
 
     kind: LaneKind
     width_m: float
-    mark: Literal["none", "solid", "broken"] = "none"
+    mark: Mark = "none"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class LaneProfile:
 
     left: tuple[Lane, ...]
     right: tuple[Lane, ...]
-    centre_mark: Literal["none", "solid", "broken"] = "broken"
+    centre_mark: Mark = "broken"
 
     def lanes(self, side: int) -> tuple[Lane, ...]:
         """Return the lanes of one side: +1 left (t > 0), -1 right."""
@@ -101,6 +103,10 @@ class LaneProfile:
         """Return the distance from the reference line to the back of the sidewalk, where the lots begin."""
         return self.edge_m(side, ("driving", "parking", "shoulder", "sidewalk"))
 
+    def num_driving(self, side: int) -> int:
+        """Return how many driving lanes a side has."""
+        return sum(lane.kind == "driving" for lane in self.lanes(side))
+
     def centre_of_m(self, side: int, index: int) -> float:
         """Return the signed t of the middle of lane `index` (0 = innermost) of a side."""
         lanes = self.lanes(side)
@@ -112,24 +118,42 @@ class RoadLink:
     """What a road's end touches: another road, at that road's start or end."""
 
     road_id: int
-    contact: Literal["start", "end"]
+    contact: Contact
+
+
+@dataclass(frozen=True)
+class JunctionLink:
+    """What a road's end touches: a junction."""
+
+    junction_id: int
 
 
 @dataclass(frozen=True)
 class Road:
-    """A chain of segments that share one lane profile."""
+    """A chain of segments that share one lane profile; `junction_id` is -1 unless it connects roads in a junction.
+
+    `lane_links` (from lane, to lane) name the lanes at the predecessor's and the successor's end that lane -1 of a
+    connecting road joins; other roads join lanes of equal place.
+    """
 
     road_id: int
     segments: tuple[Segment, ...]
     profile: LaneProfile
-    predecessor: RoadLink | None = None
-    successor: RoadLink | None = None
+    predecessor: RoadLink | JunctionLink | None = None
+    successor: RoadLink | JunctionLink | None = None
     junction_id: int = -1
+    speed_limit_kmh: float = 30.0
+    lane_links: tuple[int, int] | None = None
 
     @property
     def length_m(self) -> float:
         """The length of the reference line."""
         return sum(segment.length_m for segment in self.segments)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether no segment bends."""
+        return all(segment.curvature_per_m == 0.0 for segment in self.segments)
 
     def locate(self, s_m: float) -> tuple[Segment, float]:
         """Return the segment at distance `s_m` along the road and the distance within it."""
@@ -158,17 +182,40 @@ class Road:
         return x, y, heading
 
 
-def lateral_offset_m(roads: Sequence[Road], x_m: NDArray, y_m: NDArray) -> tuple[NDArray, NDArray]:
-    """Return (index of the nearest road beside which each point lies, its t); index -1 and t inf where there is none.
+PoseOnPlan = tuple[float, float, float]
+"""x, y in metres and heading in radians."""
+_STRAIGHT_RAD = 1e-7
+_SHORTEST_M = 1e-6
 
-    `x_m`, `y_m`: arrays of one shape in OpenDRIVE's frame.
+
+def join(start: PoseOnPlan, end: PoseOnPlan, radius_m: float = math.inf) -> tuple[Segment, ...]:
+    """Return a line, an arc and a line (those of no length left out) from one pose to another.
+
+    The arc's radius is the given one or, if that is too large for the space, the largest that fits. Raises ValueError
+    where no such curve exists: the tangents of the two poses do not meet ahead of the one and behind the other.
     """
-    best_t = np.full(np.shape(x_m), np.inf)
-    best_road = np.full(np.shape(x_m), -1, np.int64)
-    for index, road in enumerate(roads):
-        for segment in road.segments:
-            s, t = segment.project(x_m, y_m)
-            beside = (s >= -1e-6) & (s <= segment.length_m + 1e-6) & (np.abs(t) < np.abs(best_t))
-            best_t = np.where(beside, t, best_t)
-            best_road = np.where(beside, index, best_road)
-    return best_road, best_t
+    x0, y0, h0 = start
+    x1, y1, h1 = end
+    turn = (h1 - h0 + math.pi) % (2.0 * math.pi) - math.pi
+    dx, dy = x1 - x0, y1 - y0
+    if abs(turn) < _STRAIGHT_RAD:
+        if abs(dy * math.cos(h0) - dx * math.sin(h0)) > 1e-4:
+            raise ValueError(f"no arc joins two parallel poses that are {math.hypot(dx, dy):.1f} m apart")
+        return (Segment(x0, y0, h0, math.hypot(dx, dy)),)
+    ahead = (dx * math.sin(h1) - dy * math.cos(h1)) / math.sin(turn)
+    behind = (dy * math.cos(h0) - dx * math.sin(h0)) / math.sin(turn)
+    if min(ahead, behind) <= 0.0:
+        raise ValueError(f"no arc joins poses whose tangents meet {ahead:.1f} m ahead and {behind:.1f} m behind")
+    half = math.tan(0.5 * abs(turn))
+    tangent = min(radius_m * half, ahead, behind)
+    segments: list[Segment] = []
+    x, y = x0, y0
+    for length, curvature in (
+        (ahead - tangent, 0.0),
+        (tangent / half * abs(turn), math.copysign(half / tangent, turn)),
+        (behind - tangent, 0.0),
+    ):
+        if length > _SHORTEST_M:
+            segments.append(Segment(x, y, segments[-1].end()[2] if segments else h0, length, curvature))
+            x, y, _ = segments[-1].end()
+    return tuple(segments)

@@ -113,7 +113,7 @@ for _ in range(3):
     world = client.reload_world(sys.argv[2] == "async")
     ids.append(world.id)
     world.tick() if sys.argv[2] == "sync" else world.wait_for_tick()
-    assert sorted({a.type_id for a in world.get_actors()}) == ["spectator", "traffic.traffic_light"]
+    assert {a.type_id.split(".")[0] for a in world.get_actors()} == {"spectator", "traffic"}
 world = client.load_world("Town")
 answer(ids=ids + [world.id], name=world.get_map().name)
 """,

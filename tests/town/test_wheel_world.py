@@ -298,10 +298,10 @@ def test_traffic_lights_cycle_freeze_and_obey(client) -> None:
 world = client.get_world()
 enter_sync(world)
 lights = list(world.get_actors().filter("traffic.traffic_light"))
-light = lights[0]
+light = min(lights, key=lambda light: light.id)
 world.tick()
 states = []
-for _ in range(500):
+for _ in range(1150):
     world.tick()
     if not states or states[-1] != str(light.get_state()):
         states.append(str(light.get_state()))
@@ -314,12 +314,20 @@ stop = light.get_stop_waypoints()[0]
 answer(states=states, frozen=[light.is_frozen(), str(light.get_state())], group=len(light.get_group_traffic_lights()),
        found=[found.id == light.id for found in world.get_traffic_lights_from_waypoint(stop, 30.0)],
        stop=stop.transform.location.distance_2d(light.get_location()),
+       affected=len(light.get_affected_lane_waypoints()),
+       in_junction=len(world.get_traffic_lights_in_junction(stop.next(12.0)[0].junction_id)),
+       signs=sorted({a.type_id for a in world.get_actors().filter("traffic.*")}),
+       speeds=sorted({s.type_id for l in world.get_map().get_all_landmarks_of_type("274")
+                      for s in [world.get_traffic_sign(l)]}),
        by_sign=world.get_traffic_light_from_opendrive_id(light.get_opendrive_id()).id == light.id)
 """)
     assert seen["states"][:4] == ["Green", "Yellow", "Red", "Green"]
     assert seen["frozen"] == [True, "Red"]
-    assert seen["group"] == 2 and seen["by_sign"] is True and seen["found"] == [True]
-    assert seen["stop"] < 12.0
+    assert seen["group"] == 4 and seen["by_sign"] is True and seen["found"] == [True]
+    assert seen["stop"] < 16.0 and seen["affected"] >= 1 and seen["in_junction"] == 4
+    speeds = [f"traffic.speed_limit.{limit}" for limit in (30, 40, 50)]
+    assert seen["signs"] == [*speeds, "traffic.stop", "traffic.traffic_light", "traffic.yield"]
+    assert seen["speeds"] == speeds
 
 
 def test_refused_calls_raise_their_sentence_and_the_client_goes_on(client) -> None:

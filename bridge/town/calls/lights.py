@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.carla_wire import layouts
 from bridge.town.calls.registry import Call, answers
-from bridge.town.traffic_lights import TrafficLight, reset_group
+from bridge.town.traffic_lights import TrafficLight
 
 
 @answers("set_traffic_light_state")
@@ -47,7 +47,7 @@ def freeze_all_traffic_lights(call: Call, frozen: bool) -> None:
 @answers("reset_traffic_light_group")
 def reset_traffic_light_group(call: Call, actor_id: int) -> None:
     """Put a light's group at the beginning of its cycle."""
-    reset_group(call.simulation.episode.group_of(call.actor(actor_id, TrafficLight)))
+    call.simulation.episode.group_of(call.actor(actor_id, TrafficLight)).restart()
 
 
 @answers("reset_all_traffic_lights")
@@ -58,9 +58,9 @@ def reset_all_traffic_lights(call: Call) -> None:
 
 @answers("get_group_traffic_lights")
 def get_group_traffic_lights(call: Call, actor_id: int) -> list[int]:
-    """The ids of the lights that change together with one."""
+    """The ids of the lights that take turns with one, itself included."""
     group = call.simulation.episode.group_of(call.actor(actor_id, TrafficLight))
-    return [light.actor_id for light in group]
+    return [light.actor_id for light in group.lights]
 
 
 @answers("get_light_boxes")

@@ -19,7 +19,7 @@ from bridge.town.engine.layout import LIGHT_COLUMNS, LOOK_COLUMNS, LOOK_LAMPS
 from bridge.town.engine.packing import MeshStore, PackedMesh, pack_part
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.pose import Pose
-from bridge.town.streets import TrafficLightSite
+from bridge.town.signals import SignalSite
 from bridge.town.views import Body, StreetState
 
 _STATES = ("red", "yellow", "green")
@@ -55,7 +55,7 @@ class Stage:
     """Holds the town's whole mesh: the static part first, then lenses of traffic lights, the street lamps' glass, then
     the bodies' slots."""
 
-    def __init__(self, static: PackedMesh, sites: tuple[TrafficLightSite, ...], lamps: NDArray[np.float64]) -> None:
+    def __init__(self, static: PackedMesh, sites: tuple[SignalSite, ...], lamps: NDArray[np.float64]) -> None:
         """`lamps` (N,4): where street lamps shine, in the street frame, and the heading of their arms in radians."""
         self._store = MeshStore(static)
         self._objects = 1

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bridge.town.engine import tags
 from bridge.town.engine.mesh import Mesh, MeshArrays
-from bridge.town.plan import BUILDING_DEPTH_M, Lot, frontage_scale
-from bridge.town.roads import KERB_HEIGHT_M, Road
+from bridge.town.plots import BUILDING_DEPTH_M, Backdrop, Lot, frontage_scale
+from bridge.town.roads import KERB_HEIGHT_M
 
 GROUND_FLOOR_M = 3.9
 FLOOR_M = 3.15
@@ -61,9 +61,9 @@ def build_house(house: House, seed: int) -> MeshArrays:
     return mesh.build()
 
 
-def place_on_lot(mesh: MeshArrays, road: Road, lot: Lot) -> MeshArrays:
+def place_on_lot(mesh: MeshArrays, lot: Lot) -> MeshArrays:
     """Return a mesh of lot coordinates in the world, bent along the frontage where the road bends."""
-    scale = frontage_scale(road, lot.side)
+    road, scale = lot.road, frontage_scale(lot.road, lot.side)
     frontage = road.profile.frontage_m(lot.side)
     along, away = mesh.position[:, 0].astype(float), mesh.position[:, 1].astype(float)
     s = lot.s0_m + along / scale if lot.side > 0 else lot.s1_m - along / scale
@@ -83,11 +83,6 @@ def place_on_lot(mesh: MeshArrays, road: Road, lot: Lot) -> MeshArrays:
         mesh.material,
         mesh.tag,
     )
-
-
-def lot_width_m(road: Road, lot: Lot) -> float:
-    """Return how wide a lot's frontage is."""
-    return (lot.s1_m - lot.s0_m) * frontage_scale(road, lot.side)
 
 
 def _facade_walls(mesh: Mesh, house: House, tint: NDArray, phase: int) -> None:
@@ -284,11 +279,12 @@ def _drainpipe(mesh: Mesh, house: House, rng: np.random.Generator) -> None:
         mesh.tube(foot, head, 0.06, 0.06, 5, "dark", tags.BUILDING)
 
 
-def build_backdrop(rng: np.random.Generator) -> MeshArrays:
-    """Return a plain tall block for the skyline, centred on its own origin."""
+def build_backdrop(backdrop: Backdrop) -> MeshArrays:
+    """Return a plain block for the skyline, centred on its own origin."""
     mesh = Mesh()
-    width, depth = float(rng.uniform(16, 30)), float(rng.uniform(14, 22))
-    floors = 2 * int(rng.integers(3, 6))
+    rng = np.random.default_rng(backdrop.seed)
+    width, depth = 2.0 * backdrop.place.half_x_m, 2.0 * backdrop.place.half_y_m
+    floors = 2 * backdrop.floors
     style = int(rng.choice([2, 3, 4, 5, 6]))
     height = floors * FLOOR_M
     corners = [(-width / 2, -depth / 2), (width / 2, -depth / 2), (width / 2, depth / 2), (-width / 2, depth / 2)]
@@ -305,8 +301,7 @@ def build_backdrop(rng: np.random.Generator) -> MeshArrays:
     return mesh.build()
 
 
-def lot_house(road: Road, lot: Lot) -> MeshArrays:
+def lot_house(lot: Lot) -> MeshArrays:
     """Return the building of a lot, in the world."""
-    curved = road.segments[0].curvature_per_m != 0.0
-    house = House(lot_width_m(road, lot), BUILDING_DEPTH_M, lot.floors, lot.style, curved)
-    return place_on_lot(build_house(house, lot.seed), road, lot)
+    house = House(lot.width_m, BUILDING_DEPTH_M, lot.floors, lot.style, curved=not lot.road.is_straight)
+    return place_on_lot(build_house(house, lot.seed), lot)

@@ -13,7 +13,6 @@ from bridge.town.engine import layout
 from bridge.town.engine.kernels_lamps import sort_lights
 from bridge.town.engine.mesh import Mesh, MeshArrays
 from bridge.town.engine.tags import POLE
-from bridge.town.plan import plan_scenery
 from bridge.town.streets import StreetNetwork
 from bridge.town.views import Body, LampState
 
@@ -23,7 +22,6 @@ STREET_LAMP_LIGHT = 90.0
 STREET_LAMP_REACH_M = 26.0
 HEADLIGHT_LIGHT = {views.LOW_BEAM: 105.0, views.HIGH_BEAM: 300.0, views.FOG_LIGHTS: 60.0}
 HEADLIGHT_REACH_M = {views.LOW_BEAM: 42.0, views.HIGH_BEAM: 75.0, views.FOG_LIGHTS: 20.0}
-_GLASS_M = (-2.05, 0.0, 7.84)  # in the lamp's frame
 _BEAM_COLOUR = np.array([1.0, 0.95, 0.84])
 _BEAM_OUTER_DEG, _BEAM_INNER_DEG, _BEAM_DOWN_DEG = 38.0, 7.0, 4.0
 _TAIL_COLOUR, _TAIL_REACH_M = np.array([1.0, 0.06, 0.04]), 7.0
@@ -53,12 +51,7 @@ class Lights:
 
 def lamp_places(network: StreetNetwork) -> NDArray[np.float64]:
     """Return (N,4): where each street lamp shines, in the street frame, and its arm's heading in radians."""
-    plan = plan_scenery(network.roads, network.crosswalks, network.seed)
-    rows = []
-    for lamp in (thing for thing in plan.things if thing.kind == "lamp"):
-        x, y, z = _GLASS_M
-        c, s = math.cos(lamp.heading_rad), math.sin(lamp.heading_rad)
-        rows.append((lamp.x_m + c * x - s * y, lamp.y_m + s * x + c * y, lamp.z_m + z, lamp.heading_rad))
+    rows = [(lamp.x_m, -lamp.y_m, lamp.z_m, math.pi - math.radians(lamp.yaw_deg)) for lamp in network.lamps]
     return np.array(rows, np.float64).reshape(-1, 4)
 
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from bridge.town.engine import furniture, ground
-from bridge.town.engine.buildings import build_backdrop, lot_house, lot_width_m, place_on_lot
+from bridge.town.engine import furniture, ground, paint
+from bridge.town.engine.buildings import build_backdrop, lot_house, place_on_lot
 from bridge.town.engine.catalogue import PARKED_MODELS, build_shape
 from bridge.town.engine.frames import street_from_body
 from bridge.town.engine.materials import MATERIAL_IDS
@@ -15,12 +15,15 @@ from bridge.town.engine.mesh import Mesh, MeshArrays, join, turn_about_z
 from bridge.town.engine.packing import FOREVER_M, Piece
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.engine.trees import NUM_TREES, Tree, clip_hedge, grow_bush, grow_tree
-from bridge.town.plan import BUILDING_DEPTH_M, PARKED_SHAPES, Lot, Plan, Thing, plan_scenery
-from bridge.town.roads import KERB_HEIGHT_M, Road
+from bridge.town.kerbside import PARKED_SHAPES, Thing
+from bridge.town.plan import Plan
+from bridge.town.plots import BUILDING_DEPTH_M, Lot
+from bridge.town.roads import KERB_HEIGHT_M
 from bridge.town.streets import StreetNetwork
 
 TREE_DETAIL_M = 55.0
 SMALL_THINGS_M = 130.0
+_SIGN_FACES = {"speed": 0, "stop": 1, "yield": 2}
 # Parked cars' paint, linear.
 PAINTS = (
     (0.62, 0.64, 0.66),
@@ -38,14 +41,13 @@ PAINTS = (
 
 def static_pieces(network: StreetNetwork) -> list[Piece]:
     """Return everything of a network that never moves."""
-    plan = plan_scenery(network.roads, network.crosswalks, network.seed)
-    return [*_streets(network), *_lots(network, plan), *_things(plan), *_light_posts(network), *_skyline(network)]
+    plan = network.plan
+    return [*_streets(network), *_lots(plan), *_things(plan), *_posts(network), *_skyline(plan)]
 
 
 def parked_boxes(network: StreetNetwork) -> np.ndarray:
     """Return (N,7) contact boxes of the parked cars, as `stamp_contacts` takes them."""
-    plan = plan_scenery(network.roads, network.crosswalks, network.seed)
-    cars = [thing for thing in plan.things if thing.kind == "parked"]
+    cars = [thing for thing in network.plan.things if thing.kind == "parked"]
     rows = [
         (c.x_m, c.y_m, math.cos(c.heading_rad), math.sin(c.heading_rad), *_parked_shape(c).contact_m, 0.8) for c in cars
     ]
@@ -53,36 +55,39 @@ def parked_boxes(network: StreetNetwork) -> np.ndarray:
 
 
 def _streets(network: StreetNetwork) -> list[Piece]:
-    mesh, paint = Mesh(), Mesh()
-    rng = np.random.default_rng(network.seed + 1)
+    mesh, markings = Mesh(), Mesh()
+    rng = np.random.default_rng((network.seed, 11))
+    sites = (*network.traffic_lights, *network.signs)
     for road in network.roads:
         ground.pave_road(mesh, road)
-        ground.wear_road(mesh, road, rng)
-        ground.paint_road(paint, road, network.crosswalks)
+        paint.wear_road(markings, road, rng)
+        paint.paint_road(markings, road, network.crosswalks, sites)
+    for junction in network.junctions:
+        ground.pave_junction(mesh, junction)
+    ground.near_ground(mesh, network.surface)
     land = Mesh()
-    ground.far_ground(land)
-    return [Piece(mesh.build()), Piece(paint.build()), Piece(land.build(), anchor_m=(0.0, 0.0))]
+    ground.far_ground(land, network.surface)
+    return [Piece(mesh.build()), Piece(markings.build()), Piece(land.build(), anchor_m=(0.0, 0.0))]
 
 
-def _lots(network: StreetNetwork, plan: Plan) -> list[Piece]:
+def _lots(plan: Plan) -> list[Piece]:
     pieces: list[Piece] = []
     floor = Mesh()
     trees = _forest()
     for lot in plan.lots:
-        road = network.road(lot.road_id)
         if lot.kind == "building":
-            pieces.append(Piece(lot_house(road, lot)))
+            pieces.append(Piece(lot_house(lot)))
             continue
-        ground.lay_lot(floor, road, lot)
-        pieces += _yard(road, lot) if lot.kind == "yard" else _park(road, lot, trees)
+        ground.lay_lot(floor, lot)
+        pieces += _yard(lot) if lot.kind == "yard" else _park(lot, trees)
     pieces.append(Piece(floor.build()))
     return pieces
 
 
-def _yard(road: Road, lot: Lot) -> list[Piece]:
+def _yard(lot: Lot) -> list[Piece]:
     """A walled gap between two houses with a bush or two behind the wall."""
     rng = np.random.default_rng(lot.seed)
-    width = lot_width_m(road, lot)
+    width = lot.width_m
     front = furniture.yard_wall(width) if rng.random() < 0.6 else furniture.railings(width)
     local = Mesh()
     local.put(front.moved(np.eye(3), (0.0, 0.2, 0.0)))
@@ -92,13 +97,13 @@ def _yard(road: Road, lot: Lot) -> list[Piece]:
         local.put(bush.moved(np.eye(3) * size, (float(x), float(rng.uniform(1.5, 3.5)), 0.0)))
     back = clip_hedge(width, 3.0, 1.2)
     local.put(back.moved(np.eye(3), (0.0, BUILDING_DEPTH_M, 0.0)))
-    return [Piece(place_on_lot(local.build(), road, lot))]
+    return [Piece(place_on_lot(local.build(), lot))]
 
 
-def _park(road: Road, lot: Lot, trees: list[Tree]) -> list[Piece]:
+def _park(lot: Lot, trees: list[Tree]) -> list[Piece]:
     """Railings, a hedge, a lawn with trees, a hedge at its back."""
     rng = np.random.default_rng(lot.seed)
-    width = lot_width_m(road, lot)
+    width = lot.width_m
     local = Mesh()
     for x in np.arange(0.0, width - 1.0, 8.0):
         length = min(8.0, width - float(x))
@@ -108,20 +113,20 @@ def _park(road: Road, lot: Lot, trees: list[Tree]) -> list[Piece]:
     for y in (0.0, 24.0):
         end = clip_hedge(1.2, 2.2, 1.0)
         local.put(end.moved(np.eye(3), (0.0 if y == 0.0 else width - 1.2, 2.0, 0.0)))
-    pieces = [Piece(place_on_lot(local.build(), road, lot))]
+    pieces = [Piece(place_on_lot(local.build(), lot))]
     for x in np.arange(4.0, width - 3.0, 7.5):
         for y in (4.5, 11.0, 18.0):
             if rng.random() < 0.75:
                 at = (float(x + rng.uniform(-2, 2)), float(y + rng.uniform(-1.5, 1.5)))
                 turn = turn_about_z(rng.uniform(0, 6.28)) * rng.uniform(0.9, 1.35)
                 pieces += _tree_pieces(
-                    trees[int(rng.integers(NUM_TREES))], turn, lambda m, at=at: _shifted_on_lot(m, at, road, lot)
+                    trees[int(rng.integers(NUM_TREES))], turn, lambda m, at=at: _shifted_on_lot(m, at, lot)
                 )
     return pieces
 
 
-def _shifted_on_lot(mesh: MeshArrays, at: tuple[float, float], road: Road, lot: Lot) -> MeshArrays:
-    return place_on_lot(mesh.moved(np.eye(3), (*at, 0.0)), road, lot)
+def _shifted_on_lot(mesh: MeshArrays, at: tuple[float, float], lot: Lot) -> MeshArrays:
+    return place_on_lot(mesh.moved(np.eye(3), (*at, 0.0)), lot)
 
 
 def _forest() -> list[Tree]:
@@ -138,7 +143,7 @@ def _things(plan: Plan) -> list[Piece]:
     trees = _forest()
     lamp, bench, bin_, bollard = furniture.street_lamp(), furniture.bench(), furniture.bin_(), furniture.bollard()
     post_box, pit = furniture.post_box(), furniture.tree_pit()
-    signs, planters = [furniture.sign(k) for k in range(3)], [furniture.planter(k) for k in range(2)]
+    planters = [furniture.planter(k) for k in range(2)]
     single = {"lamp": lamp, "bench": bench, "bin": bin_, "bollard": bollard, "postbox": post_box}
     tall: list[MeshArrays] = []
     small: list[MeshArrays] = []
@@ -151,8 +156,6 @@ def _things(plan: Plan) -> list[Piece]:
             small.append(pit.moved(turn_about_z(0.0), at))
         elif thing.kind == "parked":
             tall.append(_parked_car(thing))
-        elif thing.kind == "sign":
-            tall.append(signs[thing.variant].moved(turn, at))
         elif thing.kind == "planter":
             small.append(planters[thing.variant].moved(turn, at))
         elif thing.kind == "lamp":
@@ -180,34 +183,27 @@ def _parked_car(thing: Thing) -> MeshArrays:
     return join(parts).moved(turn_about_z(thing.heading_rad), (thing.x_m, thing.y_m, thing.z_m))
 
 
-def _light_posts(network: StreetNetwork) -> list[Piece]:
-    if not network.traffic_lights:
-        return []
-    post = furniture.traffic_light_post()
-    poses = [street_from_body(site.pose) for site in network.traffic_lights]
-    return [Piece(join([post.moved(pose[:3, :3], pose[:3, 3]) for pose in poses]))]
+def _posts(network: StreetNetwork) -> list[Piece]:
+    """The posts of lights and signs."""
+    posts: list[MeshArrays] = []
+    for site in (*network.traffic_lights, *network.signs):
+        pose = street_from_body(site.pose)
+        post = furniture.traffic_light_post() if site.kind == "light" else furniture.sign(_SIGN_FACES[site.kind])
+        posts.append(post.moved(pose[:3, :3], pose[:3, 3]))
+    return [Piece(join(posts))]
 
 
-def _skyline(network: StreetNetwork) -> list[Piece]:
-    """Taller blocks and trees behind the frontages, on both sides of every straight road."""
-    rng = np.random.default_rng(network.seed + 2)
+def _skyline(plan: Plan) -> list[Piece]:
+    """Plain blocks and trees behind the houses."""
     trees = _forest()
     blocks: list[MeshArrays] = []
     woods: list[MeshArrays] = []
-    for road in network.roads:
-        if road.segments[0].curvature_per_m != 0.0:
-            continue
-        for side, behind in ((-1, 30.0), (-1, 62.0), (1, 38.0)):
-            for s in np.arange(-10.0, road.length_m + 12.0, 31.0):
-                if rng.random() < (0.62 if side < 0 else 0.3):
-                    t = side * (road.profile.frontage_m(side) + behind + rng.uniform(0, 10))
-                    x, y, heading = road.point(float(s + rng.uniform(-6, 6)), float(t))
-                    at = (x, y, KERB_HEIGHT_M - 0.3)
-                    blocks.append(build_backdrop(rng).moved(turn_about_z(heading), at))
-        for side in (1, -1):
-            for s in np.arange(5.0, road.length_m, 13.0):
-                t = side * (road.profile.frontage_m(side) + BUILDING_DEPTH_M + rng.uniform(5.0, 13.0))
-                x, y, _ = road.point(float(s + rng.uniform(-5, 5)), float(t))
-                turn = turn_about_z(rng.uniform(0, 6.28)) * rng.uniform(0.9, 1.5)
-                woods.append(trees[int(rng.integers(NUM_TREES))].far.moved(turn, (x, y, -0.1)))
+    for backdrop in plan.backdrops:
+        place = backdrop.place
+        at = (place.x_m, place.y_m, KERB_HEIGHT_M - 0.1)
+        if backdrop.floors:
+            blocks.append(build_backdrop(backdrop).moved(turn_about_z(place.yaw_rad), at))
+        else:
+            turn = turn_about_z(0.001 * (backdrop.seed % 6283)) * (0.9 + 0.6 * (backdrop.seed % 97) / 97.0)
+            woods.append(trees[backdrop.seed % NUM_TREES].far.moved(turn, at))
     return [Piece(join(blocks)), Piece(join(woods))]

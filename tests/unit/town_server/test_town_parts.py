@@ -94,7 +94,7 @@ def test_library_is_valid_and_known_by_its_ids() -> None:
 
 def test_lights_cycle_and_stop_who_comes_near(episode: Episode) -> None:
     light = episode.lights[0]
-    stop = light.stop_pose
+    stop = light.site.stop_pose
     cos, sin = math.cos(math.radians(stop.yaw_deg)), math.sin(math.radians(stop.yaw_deg))
 
     def car_at(before_m: float, speed_m_s: float, turn_deg: float = 0.0) -> Vehicle:
@@ -108,12 +108,41 @@ def test_lights_cycle_and_stop_who_comes_near(episode: Episode) -> None:
     assert not light.stops(car_at(12.0, 1.0)), "a slow one need not yet"
     assert not light.stops(car_at(-5.0, 5.0)), "it has passed"
     assert not light.stops(car_at(3.0, 0.0, turn_deg=180.0)), "it drives the other way"
-    states = []
-    for _ in range(600):
-        light.advance(0.05)
-        if not states or states[-1] != light.light_state:
-            states.append(light.light_state)
-    assert states[:4] == [2, 1, 0, 2]
+
+
+def test_the_arms_of_a_junction_have_green_in_turn(episode: Episode) -> None:
+    for group in episode.light_groups:
+        turns: list[int] = []
+        for _ in range(1300):
+            group.advance(0.05)
+            green = [number for number, light in enumerate(group.lights) if light.light_state == 2]
+            states = {light.light_state for light in group.lights}
+            if len(group.phases) > 1:
+                assert len(green) <= 1 and (1 not in states or not green), "never green beside green or yellow"
+                turns += [number for number in green if not turns or turns[-1] != number]
+        if len(group.phases) > 1:
+            assert turns[: len(group.lights) + 1] == [*range(len(group.lights)), 0]
+        leader = group.lights[0]
+        leader.set_state(0)
+        leader.is_frozen = True
+        for _ in range(400):
+            group.advance(0.05)
+        assert leader.light_state == 0, "a frozen light holds its group"
+        leader.is_frozen = False
+        group.restart()
+        assert [light.light_state for light in group.phases[0]] == [2] * len(group.phases[0])
+
+
+def test_a_vehicle_before_a_stop_sign_is_told_of_red_without_a_light(episode: Episode, network: StreetNetwork) -> None:
+    site = next(site for site in network.signs if site.kind == "stop")
+    back = site.stop_pose.compose(Pose(-9.0, -0.3, 0.3))
+    car = episode.spawn(describe("vehicle.audi.tt"), at(back))
+    assert isinstance(car, Vehicle)
+    episode.step(0.05)
+    assert (car.light_state, car.light_id) == (0, 0)
+    car.move_to(site.stop_pose.compose(Pose(-40.0, -0.3, 0.3)))
+    episode.step(0.05)
+    assert (car.light_state, car.light_id) == (2, 0)
 
 
 def test_ids_count_on_and_refused_spawns_take_none(episode: Episode, network: StreetNetwork) -> None:
@@ -161,7 +190,7 @@ def test_snapshot_lists_every_actor_and_tells_a_new_map_once(episode: Episode, n
     assert state.simulation_state == 1
     assert [actor.actor_id for actor in actors] == sorted(episode.actors)
     tail = VehicleTail.unpack(actors[-1].tail)
-    assert (tail.throttle, tail.steer, tail.speed_limit_kmh) == (0.5, -0.25, np.float32(network.speed_limit_kmh))
+    assert (tail.throttle, tail.steer, tail.speed_limit_kmh) == (0.5, -0.25, 40.0)
     assert decode_snapshot(episode.snapshot(0.05))[1].simulation_state == 0
 
 
@@ -243,4 +272,6 @@ def test_traffic_light_box_is_the_lane_before_its_stop_line(episode: Episode) ->
     for light in episode.of_kind(TrafficLight):
         box = light.bounding_box
         middle = light.pose.compose(Pose(box.location.x, box.location.y))
-        assert math.hypot(middle.x_m - light.stop_pose.x_m, middle.y_m - light.stop_pose.y_m) == pytest.approx(1.5)
+        stop = light.site.stop_pose
+        assert math.hypot(middle.x_m - stop.x_m, middle.y_m - stop.y_m) == pytest.approx(1.5)
+        assert box.extent.x == pytest.approx(1.75 * len(light.site.lane_ids)), "x runs across the lanes"
