@@ -62,7 +62,8 @@ TYRE_B, TYRE_C = 9.5, 1.45
 STOP_M, STOP_STIFFNESS = 0.08, 5.0
 """How far a spring gives before the bump stop, and how much harder that is."""
 LEAN_PER_S = 6.0
-RIDER_SLIP = 0.04
+TRACTION_SLIP, RIDER_SLIP = 0.12, 0.04
+"""Slip of the driven wheels from which the engine gives way; at twice that it gives nothing."""
 PITCH_SHARE, ROLL_ARM = 0.9, 0.4
 """Pitch inertia over yaw inertia; radius of gyration in roll over the track."""
 
@@ -117,10 +118,10 @@ def _drive_torque(state, p, wheels, torque_curve, gears, controls, h):
     _shift(state, p, gears, controls, abs(state[VX] / wheels[2, W_RADIUS] * ratio) * RPM_PER_RAD_S)
     ratio = gears[int(state[GEAR]), 0] * p[FINAL_RATIO]
     throttle, idle, top = controls[THROTTLE], p[IDLE_RPM] / RPM_PER_RAD_S, p[MAX_RPM] / RPM_PER_RAD_S
-    if p[LEANS] > 0.0:
-        # a rider feels the rear wheel slip and gives way, else each bend would throw him off
-        slip = (abs(axle_speed) * wheels[2, W_RADIUS] - abs(state[VX])) / max(abs(state[VX]), 1.2)
-        throttle *= min(1.0, max(0.0, 1.0 - (slip - RIDER_SLIP) / RIDER_SLIP))
+    # traction control, or a rider who feels the rear wheel slip: a full throttle in a bend must not end every drive
+    allowed = RIDER_SLIP if p[LEANS] > 0.0 else TRACTION_SLIP
+    slip = (abs(axle_speed) * wheels[2, W_RADIUS] - abs(state[VX])) / max(abs(state[VX]), 1.2)
+    throttle *= min(1.0, max(0.0, 2.0 - slip / allowed))
     rpm = state[ENGINE] * RPM_PER_RAD_S
     full = np.interp(rpm, torque_curve[:, 0], torque_curve[:, 1]) if rpm < p[MAX_RPM] else 0.0
     if ratio == 0.0 or state[SHIFTING] > 0.0:

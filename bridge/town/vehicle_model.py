@@ -188,6 +188,9 @@ def _wheels(
     return wheel(front_m, -half), wheel(front_m, half), wheel(-rear_m, -half), wheel(-rear_m, half)
 
 
+_RIDERS_STEERING: Curve = ((0.0, 1.0), (20.0, 0.8), (40.0, 0.6), (80.0, 0.4))
+"""Riders turn their bars little at speed."""
+
 _MODELS: dict[VehicleClass, VehicleModel] = {
     "car": VehicleModel(
         1500.0, 2400.0, 0.52, _wheels(1.25, 1.45, 1.56, 0.33, 1.1, 1.0, 2600.0, 3200.0), engine_curve(267.0, 6200.0),
@@ -206,12 +209,12 @@ _MODELS: dict[VehicleClass, VehicleModel] = {
         engine_curve(961.0, 3600.0), 3600.0, 7.5, 0.48, 5.4,
     ),
     "motorcycle": VehicleModel(
-        280.0, 60.0, 0.6, _wheels(0.72, 0.78, 0.0, 0.31, 0.5, 1.05, 480.0, 500.0), engine_curve(75.0, 9000.0), 9000.0,
-        0.7, 0.7, 3.7, leans=True,
+        280.0, 60.0, 0.6, _wheels(0.72, 0.78, 0.0, 0.31, 0.5, 1.05, 480.0, 500.0, 24.0), engine_curve(75.0, 9000.0), 9000.0,
+        0.7, 0.7, 3.7, steering_curve=_RIDERS_STEERING, leans=True,
     ),
     "bicycle": VehicleModel(
-        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0), engine_curve(9.6, 2400.0), 2400.0,
-        0.55, 0.74, 3.7, leans=True, engine_inertia_kg_m2=0.05, damping_engaged=0.0, damping_disengaged=0.005,
+        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 22.0), engine_curve(9.6, 2400.0), 2400.0,
+        0.55, 0.74, 3.7, steering_curve=_RIDERS_STEERING, leans=True, engine_inertia_kg_m2=0.05, damping_engaged=0.0, damping_disengaged=0.005,
     ),
 }  # fmt: skip
 
