@@ -188,7 +188,7 @@ class Vehicle(Actor):
         self.color_rgb = _color_of(self.attributes)
         self.reach_m = math.hypot(*self.half_extents_m[:2])
         self._velocity_before = ZERO
-        self.chassis = Chassis(model_of(kind), self.pose, self.half_extents_m)
+        self.chassis = Chassis(model_of(kind, self.half_extents_m), self.pose, self.half_extents_m)
 
     @property
     def model(self) -> VehicleModel:

@@ -7,7 +7,7 @@ friction and stiffnesses are those of CARLA's WheelPhysicsControl, at whose defa
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,16 +209,52 @@ _MODELS: dict[VehicleClass, VehicleModel] = {
         engine_curve(961.0, 3600.0), 3600.0, 7.5, 0.48, 5.4,
     ),
     "motorcycle": VehicleModel(
-        280.0, 60.0, 0.6, _wheels(0.72, 0.78, 0.0, 0.31, 0.5, 1.05, 480.0, 500.0, 24.0), engine_curve(75.0, 9000.0), 9000.0,
-        0.7, 0.7, 3.7, steering_curve=_RIDERS_STEERING, leans=True,
+        280.0, 60.0, 0.6, _wheels(0.72, 0.78, 0.0, 0.31, 0.5, 1.05, 480.0, 500.0, 24.0), engine_curve(75.0, 9000.0),
+        9000.0, 0.7, 0.7, 3.7, steering_curve=_RIDERS_STEERING, leans=True,
     ),
     "bicycle": VehicleModel(
-        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 22.0), engine_curve(9.6, 2400.0), 2400.0,
-        0.55, 0.74, 3.7, steering_curve=_RIDERS_STEERING, leans=True, engine_inertia_kg_m2=0.05, damping_engaged=0.0, damping_disengaged=0.005,
+        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 22.0), engine_curve(9.6, 2400.0),
+        2400.0, 0.55, 0.74, 3.7, steering_curve=_RIDERS_STEERING, leans=True, engine_inertia_kg_m2=0.05,
+        damping_engaged=0.0, damping_disengaged=0.005,
     ),
 }  # fmt: skip
 
 
-def model_of(kind: VehicleClass) -> VehicleModel:
-    """Return the parameters of a class of vehicle."""
-    return _MODELS[kind]
+_CLASS_HALF_EXTENTS_M: dict[VehicleClass, tuple[float, float, float]] = {
+    "car": (2.33, 0.91, 0.74),
+    "van": (2.8, 1.0, 1.25),
+    "truck": (3.6, 1.25, 1.6),
+    "bus": (5.14, 1.3, 1.65),
+    "motorcycle": (1.1, 0.37, 0.87),
+    "bicycle": (0.87, 0.3, 0.87),
+}
+"""The box of the vehicle that a class's parameters describe."""
+
+
+def model_of(kind: VehicleClass, half_extents_m: tuple[float, float, float] | None = None) -> VehicleModel:
+    """Return the parameters of a class of vehicle, fitted to a body: a larger one is longer, heavier and stronger."""
+    model = _MODELS[kind]
+    if half_extents_m is None:
+        return model
+    length, width, height = (
+        mine / usual for mine, usual in zip(half_extents_m, _CLASS_HALF_EXTENTS_M[kind], strict=True)
+    )
+    heavier = min(3.0, max(0.4, length * width * height))
+    front_left, front_right, rear_left, rear_right = (
+        replace(
+            wheel,
+            x_m=length * wheel.x_m,
+            y_m=width * wheel.y_m,
+            brake_torque_nm=heavier * wheel.brake_torque_nm,
+            hand_brake_torque_nm=heavier * wheel.hand_brake_torque_nm,
+        )
+        for wheel in model.wheels
+    )
+    return replace(
+        model,
+        mass_kg=round(heavier * model.mass_kg),
+        yaw_inertia_kg_m2=heavier * length * length * model.yaw_inertia_kg_m2,
+        frontal_area_m2=width * height * model.frontal_area_m2,
+        wheels=(front_left, front_right, rear_left, rear_right),
+        torque_curve=tuple((rpm, heavier * torque_nm) for rpm, torque_nm in model.torque_curve),
+    )

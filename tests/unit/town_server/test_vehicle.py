@@ -257,3 +257,19 @@ def test_ackermann_control_reaches_its_speed(target_m_s: float, acceleration: fl
         control = driver.drive(car.chassis.forward_speed_m_s, 0.0, 0.7, AckermannControllerSettings(), 0.05)
         car.chassis.advance(0.05, control, (0.0,) * 4, has_gravity=True)
     assert car.speed_m_s < 0.1
+
+
+def test_a_larger_body_is_longer_heavier_and_no_slower_to_stop() -> None:
+    small, large = (model_of("car", extents) for extents in ((1.25, 0.75, 0.75), (2.6, 1.0, 0.95)))
+    assert small.mass_kg < 0.6 * large.mass_kg and small.wheelbase_m < 0.5 * large.wheelbase_m + 0.1
+    stops = [Drive("car", 20.0, model).go(8.0, brake=1.0).x_m for model in (small, large)]
+    assert stops[0] == pytest.approx(stops[1], rel=0.25)
+    assert Drive("car", 0.0, small).go(4.0, throttle=1.0).speed_m_s > 8.0
+
+
+def test_traction_control_keeps_a_car_in_its_bend_and_the_hand_brake_does_not() -> None:
+    def slide_deg(**pedals: Any) -> float:
+        car = Drive("car", 12.0).go(2.0, steer=0.25, **pedals)
+        return abs(math.degrees(math.atan2(car.state[dynamics.VY], car.state[dynamics.VX])))
+
+    assert slide_deg(throttle=1.0) < 12.0 < slide_deg(hand_brake=True)
