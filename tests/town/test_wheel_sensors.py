@@ -63,9 +63,9 @@ for image in got:
         continue
     high.append(bytes_of(image)[0, 0].tolist())
     low.append(bytes_of(image)[31, 63].tolist())
-    pose = [image.transform.location.x, image.transform.location.z, image.transform.rotation.yaw]
+    pose = [*xyz(image.transform.location), image.transform.rotation.yaw]
 answer(high=sorted(high), low=sorted(low), flow=flow, id=vehicle.id, pose=pose,
-       vehicle=[vehicle.get_location().x, vehicle.get_location().z, vehicle.get_transform().rotation.yaw])
+       vehicle=[*xyz(vehicle.get_location()), vehicle.get_transform().rotation.yaw])
 put_down(cameras)
 """
     )
@@ -87,9 +87,9 @@ put_down(cameras)
     # the flat painter's flow is the camera's motion in metres, taken for pixels: half a metre a tick
     moved_px = (seen["flow"][0] * 64 / 2, seen["flow"][1] * 32 / 2)
     assert math.hypot(*moved_px) == pytest.approx(0.5, rel=0.01)
-    assert seen["pose"][0] - seen["vehicle"][0] == pytest.approx(1.5, abs=0.01)
-    assert seen["pose"][1] - seen["vehicle"][1] == pytest.approx(1.6, abs=0.01)
-    assert seen["pose"][2] == pytest.approx(seen["vehicle"][2], abs=1e-3)
+    assert math.dist(seen["pose"][:2], seen["vehicle"][:2]) == pytest.approx(1.5, abs=0.01)
+    assert seen["pose"][2] - seen["vehicle"][2] == pytest.approx(1.6, abs=0.01)
+    assert seen["pose"][3] == pytest.approx(seen["vehicle"][3], abs=1e-3)
 
 
 def test_cameras_that_see_the_same_are_painted_once(client, painter) -> None:
