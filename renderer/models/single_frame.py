@@ -140,7 +140,7 @@ def region_means(features_BFHW: Tensor, regions_B1HW: Tensor) -> Tensor:
     _, slots_HW = torch.unique(regions_B1HW[0, 0], return_inverse=True)
     slots = slots_HW.flatten()
     num_regions = int(slots.max()) + 1
-    features_FN = features_BFHW[0].flatten(1)
+    features_FN = features_BFHW[0].flatten(1).double()  # one after the other, a million float32 would lose digits
     sums_FR = features_FN.new_zeros(len(features_FN), num_regions).index_add_(1, slots, features_FN)
-    counts_R = torch.bincount(slots, minlength=num_regions).to(features_FN.dtype)
-    return (sums_FR / counts_R)[:, slots].view_as(features_BFHW)
+    counts_R = torch.bincount(slots, minlength=num_regions)
+    return (sums_FR / counts_R).to(features_BFHW.dtype)[:, slots].view_as(features_BFHW)

@@ -67,6 +67,9 @@ def read_style(text: str) -> Style:
     """
     if Path(text).exists():
         return _read_file(Path(text), None)
+    picture, plus, labels = text.rpartition("+")
+    if plus and Path(picture).exists():
+        return _read_file(Path(picture), Path(labels))
     ends = text.rsplit(",", 1)
     if len(ends) == 2:
         return _read_blend(text, *ends)
@@ -74,9 +77,6 @@ def read_style(text: str) -> Style:
         if int(text) > MAX_SEED:
             raise UsageError(f"the seed {text} is too large", f"Choose one up to {MAX_SEED}")
         return SeededStyle(int(text))
-    picture, plus, labels = text.rpartition("+")
-    if plus and Path(picture).exists():
-        return _read_file(Path(picture), Path(labels))
     raise UsageError(f"there is no style {text!r}", _GRAMMAR)
 
 
