@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +62,9 @@ def _check_container(path: Path, name: str) -> None:
 def _load(path: Path, name: str) -> object:
     is_zip = zipfile.is_zipfile(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: what cannot be read is refused below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         if found := _GLOBAL.search(str(error)):
             raise WeightsError(
@@ -109,7 +112,7 @@ def _tensors_of(loaded: object, name: str, size_bytes: int) -> dict[str, Tensor]
 def _describe(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+    return f"a value of type {type(value).__name__}"
 
 
 def strip_prefixes(tensors: TensorTree) -> dict[str, Tensor]:

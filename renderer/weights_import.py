@@ -21,6 +21,7 @@ from configs import load_preset, preset_names
 from renderer import weights_store
 from renderer.models import cost
 from renderer.models.family import Family, Recognition, Shapes, check_fit, find_family, recognise, shapes_of
+from renderer.models.registry import shipped_names
 from renderer.weights_archive import SourceFile, is_features_name, source_files
 from renderer.weights_checkpoint import check_finite, read_tensors
 from renderer.weights_features import read_features
@@ -56,7 +57,7 @@ def import_weights(
     """
     own_options = dict(options or {})
     if name:
-        weights_store.check_name(name)
+        _check_name(name)
     with weights_store.staging_folder() as staging:
         files = source_files(paths, staging / "unpacked")
         groups = find_groups(files, first_frame_neighbours(paths), own_options.get(EPOCH_OPTION, ""))
@@ -86,7 +87,7 @@ class _Import:
 
     def publish(self, name: str) -> Imported:
         """Do all of it; raises WeightsError or OutputError."""
-        weights_store.check_name(name)
+        _check_name(name)
         recognition = self._recognise()
         family = find_family(recognition.family)
         config = family.apply_options(recognition.config, self._options)
@@ -196,6 +197,13 @@ class _Import:
         return weights_store.SourceEntry(
             name=source, role=role, bytes=path.stat().st_size, sha256=weights_store.sha256_of(path)
         )
+
+
+def _check_name(name: str) -> None:
+    """Raise WeightsError for a name that cannot be, or is taken."""
+    if name in shipped_names():
+        raise WeightsError(f"{name} is the name of a model that ships", "Give another --name")
+    weights_store.check_name(name)
 
 
 def _of_role(shapes: Shapes, role: str) -> Shapes:
