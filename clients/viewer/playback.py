@@ -103,7 +103,7 @@ class Playback:
     def _draw_time_line(self, canvas_bgra: NDArray[np.uint8]) -> None:
         """Draw a thin line along the lower edge: played, ready, and the rest."""
         height, width = canvas_bgra.shape[:2]
-        thickness = max(3, round(height * TIME_LINE_SHARE / 4))
+        thickness = max(2, round(height * TIME_LINE_SHARE / 8))
         last = max(1, len(self._source) - 1)
         line = canvas_bgra[height - thickness :]
         line[:] = LINE_BGRA
