@@ -24,6 +24,7 @@ from renderer.models import style
 from renderer.models.base import ModelOutput, truncate_to_uint8
 from renderer.models.face_looks import FEATURE_CHANNELS
 from renderer.models.family import Family, ModelParts, Traits
+from renderer.models.fast_layers import prepare
 from renderer.models.label_stack import FramePlanes, LabelStack, make_stacks
 from renderer.models.speed import REFERENCE, Speed
 from renderer.models.upstream import without_statistics
@@ -64,15 +65,15 @@ class Vid2vidModel:
         self.card = parts.card
         self.device = parts.device
         self.summary = f"{parts.device.type}, {parts.speed.precision}"
-        self.network: Vid2vid = parts.network.to(parts.device)  # type: ignore[assignment]
-        self.config: Vid2vidConfig = parts.config
-        self.speed = parts.speed
+        assert isinstance(parts.network, Vid2vid)
+        self._network = prepare(parts.network, parts.device, parts.speed, exact_modules(parts.config))
+        self._speed = parts.speed
 
     @torch.inference_mode()
     def step(self, frame: ModelInput, state: Vid2vidState | None) -> tuple[ModelOutput, Vid2vidState]:
         """Synthesize one frame; the stages are `infer` and `to_uint8`."""
         start_s = time.perf_counter()
-        drawn, after = advance(self.network, frame, state, self.speed)
+        drawn, after = advance(self._network, frame, state, self._speed)
         drawn_s = time.perf_counter()
         rgb = truncate_to_uint8(drawn.picture_B3HW)
         stages_ms = {"infer": (drawn_s - start_s) * 1e3, "to_uint8": (time.perf_counter() - drawn_s) * 1e3}
@@ -169,6 +170,12 @@ def _black(config: Vid2vidConfig, stacks: Sequence[LabelStack]) -> tuple[tuple[T
         tuple(stack.planes_BCHW.new_zeros(1, 3, *stack.planes_BCHW.shape[2:]) for _ in range(config.num_frames - 1))
         for stack in stacks
     )
+
+
+def exact_modules(config: Vid2vidConfig) -> tuple[str, ...]:
+    """Return the modules that stay float32 in any precision: what they draw, flow and mask, moves pixels."""
+    heads = ("model_final_flow", "model_final_w") if config.flow else ()
+    return tuple(f"G{scale}.{name}" for scale in range(config.num_scales) for name in heads)
 
 
 def adapt(config: Vid2vidConfig, role: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -101,8 +101,9 @@ class ScaleGenerator(nn.Module):
         raw_B3HW = self.model_final_img(features.picture).float()
         picture_B3HW, flow_B2HW, occlusion_B1HW, foreground_B3HW = raw_B3HW, None, None, None
         if features.flow is not None:
-            flow_B2HW = self.model_final_flow(features.flow).float() * self.flow_unit_px
-            occlusion_B1HW = self.model_final_w(features.flow).float()
+            flow_features = features.flow.float()
+            flow_B2HW = self.model_final_flow(flow_features) * self.flow_unit_px
+            occlusion_B1HW = self.model_final_w(flow_features)
             if blend:
                 warped_B3HW = warp(last_B3HW, flow_B2HW)
                 picture_B3HW = raw_B3HW * occlusion_B1HW + warped_B3HW * (1 - occlusion_B1HW)
@@ -229,11 +230,6 @@ class CompositeLocalGenerator(ScaleGenerator):
         return Features(self.model_up_img(x + coarse.picture), flow, foreground)
 
 
-def past_planes(pictures: Sequence[Tensor]) -> Tensor:
-    """Return past pictures (B,3,H,W), oldest first, as the (B,3n,H,W) that `draw` reads."""
-    return torch.cat(list(pictures), 1)
-
-
 class Vid2vid(nn.Module):
     """The networks of one configuration; they keep no state."""
 
@@ -256,13 +252,18 @@ class Vid2vid(nn.Module):
                 for part, rows in enumerate(c.single.feature_rows):
                     self.features.register_buffer(str(part), torch.zeros(rows, FEATURE_CHANNELS))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of convolutions."""
+        return self.G0.model_down_seg[1].get_parameter("weight").dtype
+
     def first_picture(self, planes: FramePlanes, reference_B3HW: Tensor | None) -> Tensor:
         """Return the single network's picture of a frame, (B,3,H,W) [-1, 1].
 
         That of a face has the look of a real picture `reference_B3HW`, [-1, 1]; raises RenderRefused without one.
         """
         if planes.dense_BCHW is None:
-            return self.single(one_hot(planes.labels_BHW, self.config.num_labels)).float()
+            return self.single(one_hot(planes.labels_BHW, self.config.num_labels).to(self.dtype)).float()
         if reference_B3HW is None:
             raise RenderRefused(
                 "missing-reference",
@@ -271,8 +272,8 @@ class Vid2vid(nn.Module):
             )
         num_tables = len(self.config.single.feature_rows) if self.config.single else 0
         tables = [self.features.get_buffer(str(part)) for part in range(num_tables)]
-        look_BFHW = face_look(self.encoder, reference_B3HW, planes.labels_BHW, tables)
-        return self.single(planes.dense_BCHW, look_BFHW).float()
+        look_BFHW = face_look(self.encoder, reference_B3HW.to(self.dtype), planes.labels_BHW, tables)
+        return self.single(planes.dense_BCHW.to(self.dtype), look_BFHW).float()
 
     def draw(
         self, stacks: Sequence[LabelStack], pictures: Sequence[Sequence[Tensor]], *, blend: bool = True
@@ -287,11 +288,12 @@ class Vid2vid(nn.Module):
             generator = self.get_submodule(f"G{scale}")
             assert isinstance(generator, CompositeGenerator | CompositeLocalGenerator)
             labels = generator.encode_labels(stack)
+            past_BCHW = torch.cat(list(past), 1).to(self.dtype)
             if isinstance(generator, CompositeGenerator):
-                features = generator.draw(labels, past_planes(past))
+                features = generator.draw(labels, past_BCHW)
             else:
                 assert features is not None
-                features = generator.draw(labels, past_planes(past), features)
+                features = generator.draw(labels, past_BCHW, features)
             drawings.append(generator.finish(features, past[-1], stack.foreground_B1HW, blend))
         return tuple(drawings)
 
