@@ -26,7 +26,8 @@ from bridge.protocol.messages import Bye, Hello, Message, Refusal, Render, Rende
 from bridge.protocol.shared_memory import attach
 from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.inputs import ModelInput, check_request, model_input
-from renderer.models.base import Model
+from renderer.models.base import OWN_FAMILY, Model
+from renderer.models.imported import announce
 from renderer.models.registry import load_model
 from renderer.sessions import IDLE_LIMIT_S, MAX_SESSIONS, Session, Sessions
 from renderer.temporal import EngineMotion
@@ -218,17 +219,23 @@ class RenderServer:
 
 
 def warm_up(model: Model) -> None:
-    """Step a model twice on an empty street, so that no client waits for what is prepared at the first steps."""
-    sides = TRIAL_SIZE_HW
+    """Step a model on an empty street, so that no client waits for what is prepared at the first steps.
+
+    It is one step more than the model looks back. Published generators take seconds for a frame: theirs are small.
+    """
+    sides = TRIAL_SIZE_HW if model.card.family == OWN_FAMILY else (TRIAL_SIZE_HW[0] // 2, TRIAL_SIZE_HW[1] // 2)
+    picture_B3HW = torch.zeros(1, 3, *sides, device=model.device) if "rgb" in model.card.planes else None
     frame = ModelInput(
         labels_BHW=torch.zeros(1, *sides, dtype=torch.uint8, device=model.device),
         depth_B1HW=torch.full((1, 1, *sides), 10.0, device=model.device),
         instances_B1HW=torch.zeros(1, 1, *sides, dtype=torch.int32, device=model.device),
+        first_B3HW=picture_B3HW,
         motion=EngineMotion(float(sides[1]), np.eye(4)),
     )
-    _, state = model.step(frame, None)
-    motion = EngineMotion(float(sides[1]), np.eye(4) + 0.1 * np.eye(4, k=3))
-    model.step(replace(frame, motion=motion), state)
+    state = None
+    for step in range(model.card.past_frames + 1):
+        motion = EngineMotion(float(sides[1]), np.eye(4) + 0.1 * step * np.eye(4, k=3))
+        _, state = model.step(replace(frame, motion=motion), state)
 
 
 def run_server(
@@ -244,6 +251,7 @@ def run_server(
     """
     sockets.check_listen(listen, secret_key)
     model = load_model(model_name, device_name)
+    announce(model_name, model.device)
     warm_up(model)
     with RenderServer(model, listen, secret_key=secret_key) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,9 +26,7 @@ from renderer.dense_pictures import read_picture, read_planes
 from renderer.inputs import MAX_PIXELS, ModelInput
 from renderer.label_pictures import read_ids, read_label_map
 from renderer.label_sequences import LabelSequence
-from renderer.models.base import Model
-
-OWN_FAMILY: Final = "live"
+from renderer.models.base import OWN_FAMILY, Model
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from bridge.protocol.messages import ModelCard
 from renderer.inputs import ModelInput
 
 State = TypeVar("State")
+OWN_FAMILY: Final = "live"  # the family of the models that ship; the others are published generators
 
 
 @dataclass(frozen=True)

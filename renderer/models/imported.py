@@ -15,12 +15,14 @@ from torch import nn
 from bridge.protocol.errors import WeightsError
 from bridge.protocol.messages import ModelCard
 from renderer import weights_store
+from renderer.models import cost
 from renderer.models.base import Model
 from renderer.models.family import Family, ModelParts, check_fit, find_family, shapes_of
 from renderer.models.speed import Speed
 from renderer.weights_store import ImportedCard
 
 log: Final = logging.getLogger("renderer")
+LIVE_SIZE_HW: Final = (256, 512)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,40 @@ def load_imported(name: str, device: torch.device, options: ModelOptions) -> Mod
         dtype=options.speed.precision,
     )
     return family.make_model(ModelParts(model_card, config, network, device, options.speed, options.style))
+
+
+def announce(name: str, device: torch.device) -> None:
+    """Say what imported weights need in memory and time on a device, and if that is too much to drive with.
+
+    The time is an estimate: the card's operations at the rate of a short trial. Other models are not mentioned.
+    """
+    if not weights_store.is_imported(name):
+        return
+    card = weights_store.read_imported_card(name)
+    height_px, width_px = card.native_size_hw
+    steady = card.cost_gflop["steady"]
+    rate = cost.flops_per_s(device) / 1e9
+    log.info(
+        "%s: %.0f M parameters, %.1f GB; a frame of %dx%d is %.0f GFLOP, %.1f GB beside them, about %.2g s here",
+        name,
+        card.num_parameters / 1e6,
+        card.weights_bytes / 1e9,
+        width_px,
+        height_px,
+        steady,
+        card.activations_mib["steady"] * 2**20 / 1e9,
+        steady / rate,
+    )
+    live_s = steady / rate * LIVE_SIZE_HW[0] * LIVE_SIZE_HW[1] / (height_px * width_px)
+    if live_s > cost.SLOWEST_LIVE_S:
+        log.warning(
+            "%s is too slow to drive with here, about %.1f s a frame of %dx%d: record the drive with another model and "
+            "then make its pictures with vidrive render, or drive smaller (--size)",
+            name,
+            live_s,
+            LIVE_SIZE_HW[1],
+            LIVE_SIZE_HW[0],
+        )
 
 
 def read_config(card: ImportedCard, family: Family) -> Any:
