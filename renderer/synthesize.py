@@ -103,13 +103,16 @@ class _Source:
         self._dense_channels = reading.dense_channels
         self._size_hw = output_size(model.card, reading.size_hw or sequence.size_hw)
         self._scaled_hw = self._size_hw
+        # A model that has to be given its first frames takes the real pictures of the input, as upstream does.
+        given = sequence.first_frames or (sequence.pictures if "rgb" in model.card.planes else ())
+        self._beginning = given[: model.card.past_frames]
         if sequence.more_planes and reading.size_hw:
             self._scaled_hw = _before_cut(self._size_hw, sequence.size_hw, model.card.size_multiple_px)
 
     def read(self, index: int) -> ModelInput:
         """Return frame `index` with all that there is of it; raises LabelError."""
         sequence = self._sequence
-        first = sequence.first_frames[index] if index < len(sequence.first_frames) else None
+        first = self._beginning[index] if index < len(self._beginning) else None
         reference = sequence.pictures[index] if index < len(sequence.pictures) else None
         return ModelInput(
             labels_BHW=self._tensor(self._labels(index))[None],

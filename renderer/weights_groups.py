@@ -61,7 +61,7 @@ def find_groups(
     groups = []
     for folder in models:
         inside = [file for other, content in chosen.items() if other not in models for file in content]
-        near = [file for file in inside if _goes_with(file.folder, folder)] or inside
+        near = [file for file in inside if len(models) == 1 or _goes_with(file.folder, folder)]
         near += [file for file in neighbours if _goes_with(file.folder, folder)]
         groups.append(CheckpointGroup(folder, tuple(chosen[folder]), tuple(near), options.get(folder, {})))
     return [group for group in groups if any(is_checkpoint_name(file.name.name) for file in group.files)]

@@ -6,6 +6,7 @@ together; a refusal says which key, both shapes and the likely cause, and leaves
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from renderer.weights_groups import (
 from renderer.weights_licences import licence_text
 
 Say = Callable[[str], None]
+_SCALE: Final = re.compile(r"G\d")
 _CAUSE: Final = "Likely another label_nc, with or without use_instance, another ngf, or files of several stages"
 
 
@@ -137,7 +139,7 @@ class _Import:
         for role, source in sorted(recognition.roles.items()):
             file = self._files[source]
             said = network_of(file)
-            if said and said != role and said[:1] == role[:1]:
+            if said != role and _SCALE.fullmatch(said) and _SCALE.fullmatch(role):
                 self._say(f"{source} holds the network {role}, whatever its name says")
             self._say(f"{role}: {source}")
             try:

@@ -83,10 +83,17 @@ def run(args: argparse.Namespace) -> int:
         sequences = with_first_frames(sequences, args.first_frames)
     prepare_process()  # before torch is imported, below
 
+    from renderer.models.base import OWN_FAMILY
     from renderer.models.registry import load_model
     from renderer.synthesize import Reading, synthesize
 
     model = load_model(args.model, args.device, _options(args))
+    reads_edges = model.card.family != OWN_FAMILY and "instances" in model.card.planes
+    if reads_edges and not all(sequence.instances for sequence in sequences):
+        print(
+            f"{model.card.name} reads instance maps too, and there are none (test_inst): no edges between instances",
+            file=sys.stderr,
+        )
     num_frames = sum(len(sequence.labels) for sequence in sequences)
     with open_sink(args.out, model, sequences, wish_hw) as sink:
         progress = Progress(num_frames)

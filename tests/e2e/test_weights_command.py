@@ -187,3 +187,25 @@ def test_features_of_any_protocol_are_read_without_running_anything(tmp_path: Pa
         assert sorted(read) == [str(label) for label in range(7)]
         for label, values in looks.items():
             np.testing.assert_array_equal(read[str(label)].numpy(), values.astype(np.float32))
+
+
+def test_a_model_without_first_frames_takes_the_real_pictures(
+    networks: Networks, weights: Weights, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    without = {role: tensors for role, tensors in networks.items() if role != "single"}
+    run = weights("import", write(without), "--name", "mine")
+    assert "the first two frames of a sequence must be given" in run.stdout
+    for index in range(3):
+        for folder, picture in (
+            ("test_A", np.full((64, 64), 7, np.uint8)),
+            ("test_B", np.full((64, 64, 3), 90, np.uint8)),
+        ):
+            path = tmp_path / "in" / folder / "seq" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), picture)
+    assert main(["render", "in", "--model", "mine", "--out", "out"]) == 0
+    begun = [cv2.imread(str(tmp_path / "out" / "seq" / f"{index}.png")) for index in range(2)]
+    assert [picture.mean() for picture in begun if picture is not None] == pytest.approx([90, 90], abs=1)
+    assert "reads instance maps too, and there are none" in capfd.readouterr().err
+    assert main(["render", "in/test_A", "--model", "mine", "--out", "again"]) == 2
+    assert "Give the first frames" in capfd.readouterr().err
