@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from bridge.protocol.errors import OutputError, UsageError
 from bridge.protocol.labels import LABEL_SPACES
 from bridge.recording.manifest import is_recording
+from clients.progress import Progress
 
 if TYPE_CHECKING:
     from clients.recorder import Recorder
@@ -29,7 +29,6 @@ DESCRIPTION = (
     "Temporal state begins anew with each sequence."
 )
 VIDEO_RATE_HZ: Final = 20.0
-_PROGRESS_INTERVAL_S: Final = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,12 +94,10 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     num_frames = sum(len(sequence.labels) for sequence in sequences)
-    with open_sink(args.out, model, sequences, wish_hw) as sink:
-        progress = Progress(num_frames)
+    with open_sink(args.out, model, sequences, wish_hw) as sink, Progress(num_frames) as progress:
         for frame in synthesize(model, sequences, Reading(args.labels or "", planes, wish_hw)):
             sink.write(frame)
             progress.advance()
-        progress.end()
     print(
         f"{args.out}: {_count(num_frames, 'frame')} of {_count(len(sequences), 'sequence')} by {model.card.name}",
         file=sys.stderr,
@@ -228,31 +225,3 @@ class FolderSink:
 
 def _output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path} cannot be written ({error.strerror or error})", "Choose another --out, or make room")
-
-
-class Progress:
-    """How many frames are done and how long the rest will take, on stderr: a line that renews itself on a terminal,
-    one every few seconds elsewhere."""
-
-    def __init__(self, num_frames: int) -> None:
-        self._num_frames = num_frames
-        self._num_done = 0
-        self._start_s = self._shown_s = time.monotonic()
-        self._live = sys.stderr.isatty()
-
-    def advance(self) -> None:
-        """Count a frame."""
-        self._num_done += 1
-        now_s = time.monotonic()
-        if now_s - self._shown_s < (0.1 if self._live else _PROGRESS_INTERVAL_S):
-            return
-        self._shown_s = now_s
-        rate_hz = self._num_done / (now_s - self._start_s)
-        left_s = (self._num_frames - self._num_done) / rate_hz
-        line = f"frame {self._num_done} of {self._num_frames}, {rate_hz:.1f} a second, {left_s:.0f} s left"
-        print(f"\r{line}\x1b[K" if self._live else line, end="" if self._live else "\n", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._live:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

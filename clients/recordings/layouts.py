@@ -15,9 +15,9 @@ from bridge.protocol.errors import LabelError, UsageError
 from bridge.protocol.frames import FramePair, SensorFrame
 from bridge.protocol.labels import map_labels
 from bridge.recording.manifest import is_recording
+from clients.progress import Progress
 from clients.recordings.output import make_folder, write_png
 from clients.recordings.pairs import RecordedPairs
-from clients.recordings.progress import Progress
 
 INSTANCES_A_CLASS: Final = 1000  # Cityscapes' instance ids: class id x 1000 + number, or the class id alone
 LABEL_SPACE: Final = "cityscapes"

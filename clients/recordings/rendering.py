@@ -23,9 +23,9 @@ from bridge.protocol.messages import Hello, ModelCard, PlaneName
 from bridge.recording.rows import Row
 from bridge.recording.writer import digest
 from bridge.render_request import make_request, refuse_mismatch
+from clients.progress import Progress
 from clients.recordings.output import open_pictures
 from clients.recordings.pairs import RecordedPairs
-from clients.recordings.progress import Progress
 from renderer.inputs import check_request, model_input
 from renderer.models.base import Model
 from renderer.models.imported import ModelOptions

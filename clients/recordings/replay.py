@@ -12,9 +12,9 @@ from typing import Final, Protocol
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import FramePair
 from bridge.recording.reader import Recording
+from clients.progress import Progress
 from clients.recordings.output import open_pictures
 from clients.recordings.pairs import RecordedPairs
-from clients.recordings.progress import Progress
 from clients.recordings.render_ahead import RenderAhead
 from clients.sinks import LONGEST_HOLD_S
 from clients.viewer.composer import Composer

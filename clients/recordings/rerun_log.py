@@ -15,9 +15,9 @@ from bridge.protocol.errors import OutputError, UsageError
 from bridge.protocol.frames import FramePair
 from bridge.protocol.labels import class_names, palette
 from bridge.recording.rows import Row
+from clients.progress import Progress
 from clients.recordings.output import output_error
 from clients.recordings.pairs import RecordedPairs
-from clients.recordings.progress import Progress
 
 JPEG_QUALITY: Final = 90
 CAMERA: Final = "world/camera"
