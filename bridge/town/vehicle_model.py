@@ -85,7 +85,7 @@ class VehicleModel:
     final_ratio: float
     gears: tuple[Gear, ...] = (Gear(3.6), Gear(2.1), Gear(1.45), Gear(1.1), Gear(0.86), Gear(0.7))
     reverse_ratio: float = -3.4
-    steering_curve: Curve = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))
+    steering_curve: Curve = ((0.0, 0.5), (12.0, 0.55), (25.0, 0.9), (60.0, 0.8), (120.0, 0.7))
     centre_x_m: float = 0.0
     ride_hz: float = 1.5
     damping_ratio: float = 0.6
@@ -162,7 +162,7 @@ def _wheels(
     friction: float,
     brake_nm: float,
     hand_brake_nm: float,
-    max_steer_deg: float = 40.0,
+    max_steer_deg: float = 70.0,
 ) -> tuple[Wheel, Wheel, Wheel, Wheel]:
     """Return four wheels of which the front ones steer and the rear ones drive and hold; the front ones brake more."""
 
@@ -205,15 +205,15 @@ _MODELS: dict[VehicleClass, VehicleModel] = {
         4200.0, 6.0, 0.44, 5.2,
     ),
     "bus": VehicleModel(
-        6500.0, 36000.0, 1.1, _wheels(2.4, 2.6, 2.0, 0.48, 5.0, 0.9, 15000.0, 16000.0, 46.0),
+        6500.0, 36000.0, 1.1, _wheels(2.4, 2.6, 2.0, 0.48, 5.0, 0.9, 15000.0, 16000.0, 70.0),
         engine_curve(961.0, 3600.0), 3600.0, 7.5, 0.48, 5.4,
     ),
     "motorcycle": VehicleModel(
-        280.0, 60.0, 0.6, _wheels(0.72, 0.78, 0.0, 0.31, 0.5, 1.05, 480.0, 500.0, 24.0), engine_curve(75.0, 9000.0),
+        280.0, 60.0, 0.6, _wheels(0.72, 0.78, 0.0, 0.31, 0.5, 1.05, 480.0, 500.0, 45.0), engine_curve(75.0, 9000.0),
         9000.0, 0.7, 0.7, 3.7, steering_curve=_RIDERS_STEERING, leans=True,
     ),
     "bicycle": VehicleModel(
-        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 22.0), engine_curve(9.6, 2400.0),
+        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 35.0), engine_curve(9.6, 2400.0),
         2400.0, 0.55, 0.74, 3.7, steering_curve=_RIDERS_STEERING, leans=True, engine_inertia_kg_m2=0.05,
         damping_engaged=0.0, damping_disengaged=0.005,
     ),

@@ -123,7 +123,7 @@ for frame, a, kind, b, other, impulse in bumps:
     key = (min(a, b), max(a, b)) if b else (a, 0)
     first.setdefault(key, (frame, kind, other, impulse))
 answer(vehicles=len(vehicles), walkers=len(walkers), ticks=ticks, took_s=time.monotonic() - began, worst_m=worst,
-       off_lane=off_lane[:20], num_off_lane=len(off_lane), samples=seen, km=driven / 1000.0, walked_m=walked,
+       off_lane=off_lane[:200], num_off_lane=len(off_lane), samples=seen, km=driven / 1000.0, walked_m=walked,
        removed=removed, bumps=len(bumps),
        static=sorted({(kind, other) for _, _, kind, _, other, _ in bumps if other.startswith("static")}),
        meetings=[list(v) for v in first.values()][:20], memory=memory, longest_stop_s=longest_stop * 0.05)

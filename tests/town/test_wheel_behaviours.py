@@ -11,6 +11,7 @@ import pytest
 
 from bridge.carla_wire.rpc import encode_request
 from bridge.carla_wire.streams import pack_stream_id
+from bridge.town.clock import Clock
 
 pytest.importorskip("carla")
 
@@ -188,3 +189,29 @@ def read_exactly(connection: socket.socket, size: int) -> bytes:
         assert chunk, "the server closed a stream"
         data += chunk
     return data
+
+
+def test_time_runs_on_whenever_synchronous_mode_ends(town, monkeypatch) -> None:
+    """The change may come just as the clock, which has read the old settings, is about to wait for a cue."""
+    optional_dt = [True, 0.001]
+    pause, run = (
+        encode_request(n, "set_episode_settings", ([mode, False, optional_dt],)) for n, mode in ((1, True), (2, False))
+    )
+    # a little slower than it is, the clock reads the old settings each time
+    take_cue = Clock._take_cue
+    monkeypatch.setattr(Clock, "_take_cue", lambda clock: (time.sleep(0.002), take_cue(clock))[1])
+    with socket.create_connection(("127.0.0.1", town.port)) as connection:
+        for number in range(20):
+            answers = msgpack.Unpacker(raw=False)
+            connection.sendall(pause)
+            answers.feed(connection.recv(4096))
+            time.sleep(0.0005 * (number % 6))
+            connection.sendall(run)
+            count = sum(1 for _ in answers)
+            while count < 2:
+                answers.feed(connection.recv(4096))
+                count += sum(1 for _ in answers)
+            frame, deadline = town.simulation.episode.frame, time.monotonic() + 2.0
+            while town.simulation.episode.frame == frame:
+                assert time.monotonic() < deadline, f"after {number} changes time stood still"
+                time.sleep(0.001)
