@@ -119,7 +119,7 @@ class Clock:
     def _take_cue(self) -> bool:
         with self._changed:
             self._kicks_done = self._kicks
-            # the settings again, under the lock: they may have changed since, and whoever changed them has called already
+            # again, under the lock: the settings may have changed since, and whoever changed them has called already
             is_synchronous = self._simulation.episode.settings.synchronous_mode
             if self._cues == 0 and not self._jobs and not self._is_stopping and is_synchronous:
                 self._changed.wait()

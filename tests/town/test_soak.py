@@ -1,5 +1,8 @@
 """The long drive: twenty vehicles and ten walkers for as many simulated minutes as VIDRIVE_SOAK_MINUTES says.
 
+TrafficManager's vehicles now and then meet each other where lanes cross; who was pushed does not count as off its lane
+for ten seconds. What stands still they must never hit.
+
 `VIDRIVE_SOAK_MINUTES=60 make test ARGS="tests/town/test_soak.py -m slow -s"` prints the figures of an hour.
 """
 
@@ -44,7 +47,7 @@ world.tick()
 for vehicle in vehicles:
     vehicle.set_autopilot(True, manager.get_port())
     manager.auto_lane_change(vehicle, False)
-bumps, sensors = [], []
+bumps, pushed, sensors = [], [], []
 for vehicle in vehicles:
     sensor = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=vehicle)
     sensor.listen(lambda event: bumps.append(
@@ -86,6 +89,7 @@ ticks = round(minutes * 60 / 0.05)
 for number in range(ticks):
     world.tick()
     if number % 10 == 0 and number > 100:
+        pushed += [(number, (bump[1], bump[3])) for bump in bumps[len(pushed):]]
         alive = {actor.id for actor in world.get_actors().filter("vehicle.*")}
         for i, vehicle in enumerate(vehicles):
             if vehicle.id not in alive:
@@ -103,8 +107,9 @@ for number in range(ticks):
             if is_straight(lane):
                 seen += 1
                 off = lane.transform.location.distance_2d(here)
-                if off > worst:
-                    worst = off
+                if any(number - at < 200 and vehicle.id in pair for at, pair in pushed):
+                    continue
+                worst = max(worst, off)
                 if off > 0.5:
                     off_lane.append((number, vehicle.id, vehicle.type_id, round(off, 2)))
     if number % 200 == 0:
