@@ -15,26 +15,36 @@ from numpy.typing import NDArray
 from bridge.town.districts import draw_districts
 from bridge.town.junctions import Junction
 from bridge.town.kerbside import Thing, ThingKind, place_things
-from bridge.town.plots import Backdrop, Lot, LotKind, lay_out_lots, lot_pieces
+from bridge.town.lots import Lot, lot_boxes, lot_solids
+from bridge.town.plots import Backdrop, lay_out_lots
 from bridge.town.roads import Road
 from bridge.town.signals import Crosswalk
 from bridge.town.surface import Surface
 
 Box = tuple[float, float, float, float, float]
 
-BUILDING_TAG, WALL_TAG, FENCE_TAG, POLE_TAG, SIGN_TAG, VEGETATION_TAG, CAR_TAG, STATIC_TAG = 3, 4, 5, 6, 8, 9, 14, 20
-# Half sizes (along, across) in metres of what a car can run into, and its semantic tag.
-_SOLID: dict[ThingKind, tuple[float, float, int]] = {
-    "tree": (0.18, 0.18, VEGETATION_TAG),
-    "lamp": (0.11, 0.11, POLE_TAG),
-    "bin": (0.24, 0.24, STATIC_TAG),
-    "bench": (0.25, 0.85, STATIC_TAG),
-    "bollard": (0.08, 0.08, POLE_TAG),
-    "postbox": (0.25, 0.25, STATIC_TAG),
-    "planter": (0.35, 0.7, STATIC_TAG),
-    "parked": (2.2, 0.9, CAR_TAG),
+POLE_TAG, SIGN_TAG, VEGETATION_TAG, CAR_TAG, STATIC_TAG = 6, 8, 9, 14, 20
+# Half sizes (along, across) and height in metres of what a car can run into, and its semantic tag.
+_SOLID: dict[ThingKind, tuple[float, float, float, int]] = {
+    "tree": (0.18, 0.18, 7.0, VEGETATION_TAG),
+    "lamp": (0.11, 0.11, 8.0, POLE_TAG),
+    "bin": (0.24, 0.24, 1.0, STATIC_TAG),
+    "bench": (0.25, 0.85, 0.95, STATIC_TAG),
+    "bollard": (0.08, 0.08, 0.95, POLE_TAG),
+    "postbox": (0.25, 0.25, 1.55, STATIC_TAG),
+    "planter": (0.35, 0.7, 0.9, STATIC_TAG),
+    "parked": (2.2, 0.9, 1.5, CAR_TAG),
 }
-_LOT_TAGS: dict[LotKind, int] = {"building": BUILDING_TAG, "yard": WALL_TAG, "park": FENCE_TAG}
+
+
+@dataclass(frozen=True)
+class Solids:
+    """All that stands still and is solid: boxes (N,5) x, y, half_x, half_y (m), yaw (rad) in CARLA's world; tags (N,);
+    heights (N,) in metres above the ground."""
+
+    boxes: NDArray[np.float64]
+    tags: NDArray[np.uint8]
+    heights_m: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,18 +71,22 @@ def plan_scenery(
     return Plan(seed, tuple(lots), tuple(backdrops), tuple(place_things(roads, crosswalks, districts, rng)))
 
 
-def solid_boxes(plan: Plan) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Return (N,5) boxes x, y, half_x, half_y, yaw of all that is solid, in CARLA's world, and (N,) semantic tags."""
+def solids_of(plan: Plan) -> Solids:
+    """Return what is solid of a plan."""
     rows: list[Box] = []
     tags: list[int] = []
+    heights: list[float] = []
     for thing in plan.things:
-        half_x, half_y, tag = _SOLID[thing.kind]
+        half_x, half_y, height, tag = _SOLID[thing.kind]
         rows.append((thing.x_m, -thing.y_m, half_x, half_y, -thing.heading_rad))
         tags.append(tag)
+        heights.append(height)
     for lot in plan.lots:
-        for piece in lot_pieces(lot):
-            rows.append((piece.x_m, -piece.y_m, piece.half_x_m, piece.half_y_m, -piece.yaw_rad))
-            tags.append(_LOT_TAGS[lot.kind])
+        for solid in lot_solids(lot):
+            for box in lot_boxes(lot, solid.area):
+                rows.append((box.x_m, -box.y_m, box.half_x_m, box.half_y_m, -box.yaw_rad))
+                tags.append(solid.tag)
+                heights.append(solid.height_m)
     boxes = np.array(rows, np.float64).reshape(-1, 5)
     boxes[:, 4] = (boxes[:, 4] + math.pi) % (2 * math.pi) - math.pi
-    return boxes, np.array(tags, np.uint8)
+    return Solids(boxes, np.array(tags, np.uint8), np.array(heights, np.float64))

@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bridge.town.districts import DistrictKind, Districts
 from bridge.town.footprints import Footprint, overlaps
 from bridge.town.junctions import Junction
-from bridge.town.roads import JunctionLink, Road
+from bridge.town.lots import LOT_DEPTHS_M, Lot, LotKind, frontage_scale, lot_boxes
+from bridge.town.roads import JunctionLink, Road, RoadLink
 from bridge.town.surface import CELL_M, Surface
 
-LotKind = Literal["building", "yard", "park"]
-
-BUILDING_DEPTH_M = 11.0
-FENCE_DEPTH_M = 0.3
-PARK_DEPTH_M = 27.0
 CLEAR_OF_KERB_M = 1.6
 """House corners come so near to the kerb where a junction's corner is rounded."""
 NARROWEST_M = 6.0
 _STEP_M = 1.0
 _CORNER_REACH_M = 6.0
-_PIECE_M = 4.0
 _CELL_M = 16.0
+_GENTLE_RADIUS_M = 90.0
+_NARROWEST: dict[LotKind, float] = {"building": 0.0, "yard": 0.0, "park": 0.0, "villa": 11.5, "works": 18.0}
 _BACKDROP_TRIES = 900
 _BEHIND_HOUSES_M = 18.0
 _TALL_DISTRICTS = ("centre", "terrace", "works")
-
-
-@dataclass(frozen=True)
-class Lot:
-    """A stretch of frontage from `s0_m` to `s1_m` of a road, beside the sidewalk of one side (+1 left, -1 right)."""
-
-    road: Road
-    side: int
-    s0_m: float
-    s1_m: float
-    kind: LotKind
-    floors: int
-    style: int
-    seed: int
-
-    @property
-    def depth_m(self) -> float:
-        """How far the lot reaches from the sidewalk."""
-        return {"building": BUILDING_DEPTH_M, "yard": BUILDING_DEPTH_M, "park": PARK_DEPTH_M}[self.kind]
-
-    @property
-    def width_m(self) -> float:
-        """How wide the lot's frontage is."""
-        return (self.s1_m - self.s0_m) * frontage_scale(self.road, self.side)
 
 
 @dataclass(frozen=True)
@@ -77,17 +49,6 @@ class _Frontage:
     @property
     def scale(self) -> float:
         return frontage_scale(self.road, self.side)
-
-
-def frontage_scale(road: Road, side: int) -> float:
-    """Return metres along the frontage of a side per metre along the road's reference line (single-segment roads)."""
-    return 1.0 - road.segments[0].curvature_per_m * side * road.profile.frontage_m(side)
-
-
-def lot_pieces(lot: Lot) -> Iterator[Footprint]:
-    """Yield boxes that hold what is solid of a lot, in OpenDRIVE's frame: houses whole, of others the fence."""
-    depth = BUILDING_DEPTH_M if lot.kind == "building" else FENCE_DEPTH_M
-    return _boxes(lot, depth)
 
 
 def lay_out_lots(
@@ -177,25 +138,44 @@ def _fill(frontage: _Frontage, taken: _Taken, districts: Districts, rng: np.rand
     s = frontage.s0_m
     while s < frontage.s1_m - NARROWEST_M / frontage.scale:
         lot = _draw_lot(frontage, s, districts, rng)
-        boxes = list(_boxes(lot, lot.depth_m))
+        boxes = list(lot_boxes(lot, (0.0, lot.width_m, 0.0, LOT_DEPTHS_M[lot.kind])))
         if lot.s1_m <= frontage.s1_m + 0.5 and taken.is_free(boxes):
             taken.take([_shrunk(box) for box in boxes])
             lots.append(lot)
             s = lot.s1_m
         else:
             s += _STEP_M / frontage.scale
-    return lots
+    return _with_open_sides(frontage, lots)
+
+
+def _with_open_sides(frontage: _Frontage, lots: list[Lot]) -> list[Lot]:
+    """Return the lots, each knowing at which end no house adjoins it."""
+    walls = {round(edge, 3) for lot in lots if lot.kind == "building" for edge in (lot.s0_m, lot.s1_m)}
+    twice = {
+        round(lot.s1_m, 3)
+        for lot, after in itertools.pairwise(lots)
+        if lot.kind == after.kind == "building" and round(lot.s1_m, 3) == round(after.s0_m, 3)
+    }
+    road = frontage.road
+    if isinstance(road.predecessor, RoadLink):
+        twice |= {edge for edge in walls if edge < _STEP_M}
+    if isinstance(road.successor, RoadLink):
+        twice |= {edge for edge in walls if edge > road.length_m - _STEP_M}
+    return [replace(lot, opens=(round(lot.s0_m, 3) not in twice, round(lot.s1_m, 3) not in twice)) for lot in lots]
 
 
 def _draw_lot(frontage: _Frontage, s_m: float, districts: Districts, rng: np.random.Generator) -> Lot:
     road, side = frontage.road, frontage.side
     x, y, _ = road.point(s_m, side * (road.profile.frontage_m(side) + 12.0))
     kind, width, floors, styles = _character(districts.at(x, y), rng)
-    if kind == "yard" and not road.is_straight:
-        kind, width, floors = "building", 9.0, 1
+    bends = not road.is_straight
+    if bends and (kind == "yard" or abs(road.segments[0].curvature_per_m) > 1.0 / _GENTLE_RADIUS_M):
+        kind, width, floors = "building", min(width, 12.0), max(1, floors)
     room = (frontage.s1_m - s_m) * frontage.scale
     if room - width < NARROWEST_M:  # what is left behind would be too narrow for another
         width = room if room < 1.5 * width else 0.5 * room
+    if width < _NARROWEST[kind]:
+        kind, floors = ("yard", 0) if not bends else ("building", max(1, floors))
     style = int(styles[int(rng.integers(len(styles)))])
     return Lot(road, side, s_m, s_m + width / frontage.scale, kind, floors, style, int(rng.integers(1 << 30)))
 
@@ -207,24 +187,13 @@ def _character(district: DistrictKind, rng: np.random.Generator) -> tuple[LotKin
         return "building", rng.uniform(12.0, 18.0), int(rng.choice([2, 3, 3, 4, 4])), (2, 3, 4, 5, 6)
     if district == "park" or (district == "woods" and draw < 0.7):
         return "park", rng.uniform(18.0, 30.0), 0, (0,)
-    if draw < 0.12 or (district in ("villas", "woods") and draw < 0.4):
+    if district == "works" and draw < 0.75:
+        return "works", rng.uniform(24.0, 36.0), 1, (0, 1, 2)
+    if district in ("villas", "woods") and draw < 0.85:
+        return "villa", rng.uniform(13.0, 17.0), 1, (0, 1, 2, 7)
+    if draw > 0.92:
         return "yard", rng.uniform(5.0, 8.0), 0, (0,)
-    if district == "works":
-        return "building", rng.uniform(14.0, 20.0), 1, (3, 5, 6)
-    floors = 1 if district == "villas" else int(rng.choice([1, 2, 2, 3]))
-    return "building", rng.uniform(9.0, 15.0), floors, (0, 1, 2, 4, 7)
-
-
-def _boxes(lot: Lot, depth_m: float) -> Iterator[Footprint]:
-    """Yield boxes that cover a lot to a depth: one beside a straight road, several round a bend."""
-    road, side = lot.road, lot.side
-    scale = frontage_scale(road, side)
-    pieces = 1 if road.is_straight else max(1, round(lot.width_m / _PIECE_M))
-    step = (lot.s1_m - lot.s0_m) / pieces
-    t = side * (road.profile.frontage_m(side) + 0.5 * depth_m)
-    for k in range(pieces):
-        x, y, heading = road.point(lot.s0_m + (k + 0.5) * step, t)
-        yield Footprint(x, y, 0.5 * step * scale, 0.5 * depth_m, heading % (2.0 * math.pi))
+    return "building", rng.uniform(8.0, 14.0), int(rng.choice([1, 2, 2, 3])), (0, 1, 2, 4, 7)
 
 
 def _shrunk(box: Footprint) -> Footprint:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bridge.town.junctions import Arm, Junction, build_junction
 from bridge.town.kerbside import LampSite, lamp_site
 from bridge.town.opendrive import opendrive_text
-from bridge.town.plan import Plan, plan_scenery, solid_boxes
+from bridge.town.plan import Plan, plan_scenery, solids_of
 from bridge.town.pose import Pose
 from bridge.town.roads import Contact, JunctionLink, Road, RoadLink
 from bridge.town.signals import (
@@ -52,7 +52,7 @@ class StreetNetwork:
     an arc; `spawn_points`: lane centres in driving direction, in CARLA's world; `traffic_lights` and `lamps`: their
     order is that of `StreetState.signals` and `StreetState.lamps`; `static_boxes` (N,5) float64: x, y, half_x, half_y
     (metres) and yaw (radians) of what stands still and is solid, in CARLA's world; `static_tags` (N,) uint8: CARLA's
-    semantic tag of each.
+    semantic tag of each; `static_heights_m` (N,) float64.
     """
 
     name: str
@@ -69,6 +69,7 @@ class StreetNetwork:
     surface: Surface = field(repr=False, compare=False)
     static_boxes: NDArray[np.float64] = field(repr=False, compare=False)
     static_tags: NDArray[np.uint8] = field(repr=False, compare=False)
+    static_heights_m: NDArray[np.float64] = field(repr=False, compare=False)
 
     def road(self, road_id: int) -> Road:
         """Return a street's piece by its OpenDRIVE id; raises KeyError when there is none."""
@@ -109,7 +110,7 @@ def build_street_network(seed: int = 0) -> StreetNetwork:
     surface = measure_surface(roads, junctions)
     sites = [site_of(signal) for signal in signals]
     plan = plan_scenery(roads, junctions, crosswalks, surface, seed)
-    boxes, tags = solid_boxes(plan)
+    solids = solids_of(plan)
     return StreetNetwork(
         name="Town",
         seed=seed,
@@ -123,8 +124,9 @@ def build_street_network(seed: int = 0) -> StreetNetwork:
         lamps=tuple(lamp_site(thing) for thing in plan.things if thing.kind == "lamp"),
         plan=plan,
         surface=surface,
-        static_boxes=boxes,
-        static_tags=tags,
+        static_boxes=solids.boxes,
+        static_tags=solids.tags,
+        static_heights_m=solids.heights_m,
     )
 
 

@@ -22,7 +22,16 @@ from bridge.town.streets import StreetNetwork
 
 LOG = logging.getLogger(__name__)
 KEPT_TOWNS = 2  # each is about 150 MB
-_SOURCES = ("*.py", "../plan.py", "../plots.py", "../kerbside.py", "../districts.py", "../surface.py", "../profiles.py")
+_SOURCES = (
+    "*.py",
+    "../plan.py",
+    "../plots.py",
+    "../lots.py",
+    "../kerbside.py",
+    "../districts.py",
+    "../surface.py",
+    "../profiles.py",
+)
 
 
 @dataclass(frozen=True)

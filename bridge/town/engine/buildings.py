@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from bridge.town.engine import tags
 from bridge.town.engine.mesh import Mesh, MeshArrays
-from bridge.town.plots import BUILDING_DEPTH_M, Backdrop, Lot, frontage_scale
+from bridge.town.lots import BUILDING_DEPTH_M, FLOOR_M, GROUND_FLOOR_M, HOUSE_FRONT_M, Lot, frontage_scale
+from bridge.town.plots import Backdrop
 from bridge.town.roads import KERB_HEIGHT_M
 
-GROUND_FLOOR_M = 3.9
-FLOOR_M = 3.15
 BAY_M = 2.6
 STYLES_WITH_PITCHED_ROOF = (0, 1, 7)
 STYLES_WITH_BALCONIES = (2, 4, 6)
@@ -22,13 +21,15 @@ HOUSE_FRONTS = {0: "house0", 1: "house1", 2: "house2", 7: "house3"}
 
 @dataclass(frozen=True)
 class House:
-    """The measures of one building."""
+    """The measures of one building; `opens`: whether its sides at x = 0 and at its width can be seen."""
 
     width_m: float
     depth_m: float
     floors: int
     style: int
-    curved: bool
+    curved: bool = False
+    opens: tuple[bool, bool] = (False, False)
+    is_home: bool = False
 
     @property
     def eaves_m(self) -> float:
@@ -102,13 +103,41 @@ def _facade_walls(mesh: Mesh, house: House, tint: NDArray, phase: int) -> None:
                 left, right = (u0 * bays + phase) / 2, (u1 * bays + phase) / 2
                 uv = ((left, 0.0), (right, 0.0), (right, -count / 2), (left, -count / 2))
                 _wall(mesh, a, b, z0, z1, f"facade{house.style}", uv, tint)
-        for start, end in sides:
+        for (start, end), is_open in zip(sides, house.opens[::-1], strict=True):
+            if is_open:
+                _side_windows(mesh, house, start, end, (z0, z1, count), tint)
+                continue
             uv = ((0.0, 0.0), (depth / 3, 0.0), (depth / 3, -count * FLOOR_M / 3), (0.0, -count * FLOOR_M / 3))
             _wall(mesh, start, end, z0, z1, f"wall{house.style}", uv, tint)
-    for start, end in (corners[1], *sides):
+    for start, end in (
+        corners[1],
+        *(side for side, is_open in zip(sides, house.opens[::-1], strict=True) if not is_open),
+    ):
         length = float(np.hypot(end[0] - start[0], end[1] - start[1])) / 3
         uv = ((0.0, GROUND_FLOOR_M / 3), (length, GROUND_FLOOR_M / 3), (length, 0.0), (0.0, 0.0))
         _wall(mesh, start, end, 0.0, GROUND_FLOOR_M, f"wall{house.style}", uv, tint)
+
+
+def _side_windows(
+    mesh: Mesh,
+    house: House,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    storey: tuple[float, float, int],
+    tint: NDArray,
+) -> None:
+    """Window a side that can be seen: one pair of storeys, and with the lowest the ground floor below it."""
+    z0, z1, count = storey
+    bays = max(1, round(house.depth_m / BAY_M))
+    strips = max(1, -(-bays // 2))
+    for strip in range(strips):
+        a, b = _between(start, end, strip / strips), _between(start, end, (strip + 1) / strips)
+        left, right = strip / strips * bays / 2, (strip + 1) / strips * bays / 2
+        uv = ((left, 0.0), (right, 0.0), (right, -count / 2), (left, -count / 2))
+        _wall(mesh, a, b, z0, z1, f"facade{house.style}", uv, tint)
+        if z0 == GROUND_FLOOR_M:
+            uv = ((left, 0.0), (right, 0.0), (right, -0.5), (left, -0.5))
+            _wall(mesh, a, b, 0.0, z0, f"facade{house.style}", uv, tint)
 
 
 def _wall(
@@ -130,10 +159,12 @@ def _between(a: tuple[float, float], b: tuple[float, float], u: float) -> tuple[
 
 def _ground_floor(mesh: Mesh, house: House, tint: NDArray, rng: np.random.Generator) -> str:
     """Add shop fronts, house fronts or an office's glazing; return which."""
-    if house.style == 5 or (house.style == 3 and rng.random() < 0.4):
+    if house.is_home:
+        kind, bay_m, tile = "house", HOUSE_FRONT_M, HOUSE_FRONTS[house.style]
+    elif house.style == 5 or (house.style == 3 and rng.random() < 0.4):
         kind, bay_m, tile = "office", 4.2, "office"
     elif house.style in HOUSE_FRONTS and rng.random() < 0.45:
-        kind, bay_m, tile = "house", 4.4, HOUSE_FRONTS[house.style]
+        kind, bay_m, tile = "house", HOUSE_FRONT_M, HOUSE_FRONTS[house.style]
     else:
         kind, bay_m, tile = "shop", 5.6, ""
     count = max(1, round(house.width_m / bay_m))
@@ -303,5 +334,7 @@ def build_backdrop(backdrop: Backdrop) -> MeshArrays:
 
 def lot_house(lot: Lot) -> MeshArrays:
     """Return the building of a lot, in the world."""
-    house = House(lot.width_m, BUILDING_DEPTH_M, lot.floors, lot.style, curved=not lot.road.is_straight)
+    at_s0, at_s1 = lot.opens
+    opens = (at_s0, at_s1) if lot.side > 0 else (at_s1, at_s0)
+    house = House(lot.width_m, BUILDING_DEPTH_M, lot.floors, lot.style, not lot.road.is_straight, opens)
     return place_on_lot(build_house(house, lot.seed), lot)

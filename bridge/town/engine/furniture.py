@@ -54,15 +54,19 @@ def traffic_light_lenses(lamp: str) -> MeshArrays:
     return mesh.build()
 
 
-def sign(kind: int) -> MeshArrays:
-    """Return a sign on a post that faces -x."""
+def sign(face: str) -> MeshArrays:
+    """Return a sign on a post that faces -x; `face` is the name of its material."""
     mesh = Mesh()
     mesh.tube((0, 0, 0), (0, 0, 2.9), 0.035, 0.035, 6, "metal", tags.POLE)
-    half, z, x = 0.34, 2.55, -0.045
-    face = ((x, half, z - half), (x, -half, z - half), (x, -half, z + half), (x, half, z + half))
-    mesh.quad(*face, f"sign{kind}", tags.TRAFFIC_SIGN)
+    half, z, x = 0.36, 2.55, -0.05
+    corners = ((x, half, z - half), (x, -half, z - half), (x, -half, z + half), (x, half, z + half))
+    mesh.quad(*corners, face, tags.TRAFFIC_SIGN)
     x = -0.04
-    mesh.disc((x, 0, z), (1, 0, 0), 0.33, 14, "metal", tags.TRAFFIC_SIGN)
+    if face == "sign_yield":
+        back = ((x, 0.3, z + 0.26), (x, 0.0, z - 0.3), (x, -0.3, z + 0.26))
+        mesh.add(back, ((0, 1, 2),), "metal", tags.TRAFFIC_SIGN, normal=(1.0, 0.0, 0.0))
+    else:
+        mesh.disc((x, 0, z), (1, 0, 0), 0.33, 14, "metal", tags.TRAFFIC_SIGN)
     return mesh.build()
 
 

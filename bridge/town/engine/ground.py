@@ -7,7 +7,7 @@ import numpy as np
 from bridge.town.engine import tags
 from bridge.town.engine.mesh import Mesh
 from bridge.town.junctions import Junction
-from bridge.town.plots import Lot
+from bridge.town.lots import LOT_DEPTHS_M, Lot, LotKind
 from bridge.town.roads import KERB_HEIGHT_M, Road
 from bridge.town.street_graph import KERB_RADIUS_M
 from bridge.town.surface import CELL_M, Surface
@@ -18,6 +18,12 @@ LAND_DEPTH_M = 0.02
 """The land lies so far below the sidewalks, that overlap it."""
 LAND_CELL_M = 2.5
 _ASPHALT_TILE_M = 5.0
+_LOT_GROUND: dict[LotKind, tuple[str, int, float]] = {
+    "yard": ("paving", tags.GROUND, 3.0),
+    "park": ("grass", tags.TERRAIN, 5.0),
+    "villa": ("grass", tags.TERRAIN, 5.0),
+    "works": ("asphalt", tags.GROUND, 5.0),
+}
 
 
 def pave_road(mesh: Mesh, road: Road) -> None:
@@ -63,10 +69,10 @@ def pave_junction(mesh: Mesh, junction: Junction) -> None:
 
 
 def lay_lot(mesh: Mesh, lot: Lot) -> None:
-    """Add the ground of a yard (paved) or a park (grass)."""
+    """Add a lot's ground: paved yards, lawns of parks and villas, tarmac before halls."""
     frontage = lot.road.profile.frontage_m(lot.side)
-    line = ((frontage + 0.3, KERB_HEIGHT_M), (frontage + lot.depth_m, KERB_HEIGHT_M))
-    material, tag, tile_m = ("grass", tags.TERRAIN, 5.0) if lot.kind == "park" else ("paving", tags.GROUND, 3.0)
+    line = ((frontage + 0.3, KERB_HEIGHT_M), (frontage + LOT_DEPTHS_M[lot.kind], KERB_HEIGHT_M))
+    material, tag, tile_m = _LOT_GROUND[lot.kind]
     sweep(mesh, lot.road, (lot.s0_m, lot.s1_m), _mirrored(line, lot.side), material, tag, tile_m=tile_m)
 
 

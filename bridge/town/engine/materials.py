@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.town.engine import facades, textures
+from bridge.town.engine import facades, sign_faces, textures
 from bridge.town.engine.facades import WindowStyle
 from bridge.town.engine.textures import SIZE_PX, Texture
 
@@ -88,6 +88,9 @@ _MATTE: dict[str, _Painter] = {
     "dirt": lambda: textures.speckled("6d5a44", 6, 0.3),
     **_walls(),
     "roof": lambda: textures.speckled("5b534e", 40, 0.25, 16),
+    "sheet0": lambda: textures.sheet_metal("a9aeb0", 91),
+    "sheet1": lambda: textures.sheet_metal("5f7480", 92),
+    "roller": lambda: textures.sheet_metal("c3c5c2", 93, 20, upright=False),
     "slate": lambda: textures.slates("4f545c", 43),
     "tiles": lambda: textures.slates("8c4a36", 44),
     "stone": lambda: textures.speckled("c6bfb2", 41, 0.15, 8),
@@ -118,9 +121,11 @@ _SPECIAL: dict[str, tuple[_Painter, int]] = {
     "leaves1": (lambda: textures.leaves("5f7433", 51), ALPHA_TEST | FOLIAGE),
     "leaves2": (lambda: textures.leaves("3f5a2b", 52), ALPHA_TEST | FOLIAGE),
     "railings": (textures.iron_fence, ALPHA_TEST),
-    "sign0": (lambda: textures.sign_face(0), ALPHA_TEST),
-    "sign1": (lambda: textures.sign_face(1), ALPHA_TEST),
-    "sign2": (lambda: textures.sign_face(2), ALPHA_TEST),
+    **{f"sign_speed{limit}": (lambda limit=limit: sign_faces.speed_sign(limit), ALPHA_TEST) for limit in (30, 40, 50)},
+    "sign_stop": (sign_faces.stop_sign, ALPHA_TEST),
+    "sign_yield": (sign_faces.yield_sign, ALPHA_TEST),
+    "pickets": (textures.pickets, ALPHA_TEST),
+    "wire_mesh": (textures.wire_mesh, ALPHA_TEST),
     "spokes": (textures.bicycle_wheel, ALPHA_TEST),
     "paint": (lambda: textures.solid("ffffff", 0.35), GLOSSY | PAINTED),
     "headlamp": (lambda: textures.solid("f4f1e4", 0.5), GLOSSY | lamp(1)),

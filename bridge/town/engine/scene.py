@@ -13,17 +13,17 @@ from bridge.town.engine.frames import street_from_body
 from bridge.town.engine.materials import MATERIAL_IDS
 from bridge.town.engine.mesh import Mesh, MeshArrays, join, turn_about_z
 from bridge.town.engine.packing import FOREVER_M, Piece
+from bridge.town.engine.premises import build_villa, build_works
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.engine.trees import NUM_TREES, Tree, clip_hedge, grow_bush, grow_tree
 from bridge.town.kerbside import PARKED_SHAPES, Thing
+from bridge.town.lots import BUILDING_DEPTH_M, Lot
 from bridge.town.plan import Plan
-from bridge.town.plots import BUILDING_DEPTH_M, Lot
 from bridge.town.roads import KERB_HEIGHT_M
 from bridge.town.streets import StreetNetwork
 
 TREE_DETAIL_M = 55.0
 SMALL_THINGS_M = 130.0
-_SIGN_FACES = {"speed": 0, "stop": 1, "yield": 2}
 # Parked cars' paint, linear.
 PAINTS = (
     (0.62, 0.64, 0.66),
@@ -79,7 +79,14 @@ def _lots(plan: Plan) -> list[Piece]:
             pieces.append(Piece(lot_house(lot)))
             continue
         ground.lay_lot(floor, lot)
-        pieces += _yard(lot) if lot.kind == "yard" else _park(lot, trees)
+        if lot.kind == "yard":
+            pieces += _yard(lot)
+        elif lot.kind == "park":
+            pieces += _park(lot, trees)
+        elif lot.kind == "works":
+            pieces.append(Piece(place_on_lot(build_works(lot), lot)))
+        else:
+            pieces += _villa(lot, trees)
     pieces.append(Piece(floor.build()))
     return pieces
 
@@ -122,6 +129,18 @@ def _park(lot: Lot, trees: list[Tree]) -> list[Piece]:
                 pieces += _tree_pieces(
                     trees[int(rng.integers(NUM_TREES))], turn, lambda m, at=at: _shifted_on_lot(m, at, lot)
                 )
+    return pieces
+
+
+def _villa(lot: Lot, trees: list[Tree]) -> list[Piece]:
+    """A villa, with a tree in its garden now and then."""
+    pieces = [Piece(place_on_lot(build_villa(lot), lot))]
+    rng = np.random.default_rng(lot.seed + 1)
+    if rng.random() < 0.55:
+        at = (float(rng.uniform(1.8, 3.2)), float(rng.uniform(2.4, 3.4)))
+        turn = turn_about_z(rng.uniform(0, 6.28)) * rng.uniform(0.55, 0.8)
+        tree = trees[int(rng.integers(NUM_TREES))]
+        pieces += _tree_pieces(tree, turn, lambda mesh: _shifted_on_lot(mesh, at, lot))
     return pieces
 
 
@@ -188,7 +207,8 @@ def _posts(network: StreetNetwork) -> list[Piece]:
     posts: list[MeshArrays] = []
     for site in (*network.traffic_lights, *network.signs):
         pose = street_from_body(site.pose)
-        post = furniture.traffic_light_post() if site.kind == "light" else furniture.sign(_SIGN_FACES[site.kind])
+        face = f"sign_speed{site.value:.0f}" if site.kind == "speed" else f"sign_{site.kind}"
+        post = furniture.traffic_light_post() if site.kind == "light" else furniture.sign(face)
         posts.append(post.moved(pose[:3, :3], pose[:3, 3]))
     return [Piece(join(posts))]
 

@@ -162,36 +162,31 @@ def iron_fence() -> Texture:
     return tile
 
 
-def sign_face(kind: int) -> Texture:
-    """Return a traffic sign: 0 speed ring, 1 blue arrow, 2 warning triangle; the last channel is coverage."""
-    tile = solid("f2f2f2")
-    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX].astype(np.float32)
-    x, y = (columns - 128) / 128, (rows - 128) / 128
-    if kind == 0:
-        tile[np.hypot(x, y) > 0.76, :3] = rgb("c1121f")
-        _digits_30(tile)
-        tile[..., 3] = np.hypot(x, y) < 0.98
-    elif kind == 1:
-        tile[..., :3] = rgb("1d4e9e")
-        tile[80:216, 116:140, :3] = 0.95
-        tile[(np.abs(x) < (y + 0.8) * 0.75) & (y < -0.25), :3] = 0.95
-        tile[..., 3] = np.hypot(x, y) < 0.98
-    else:
-        inside = np.minimum(0.85 - y, np.minimum(y * 0.5 - x * 0.9 + 0.5, y * 0.5 + x * 0.9 + 0.5))
-        tile[inside < 0.2, :3] = rgb("c1121f")
-        tile[118:184, 119:137, :3] = 0.05
-        tile[194:212, 119:137, :3] = 0.05
-        tile[..., 3] = inside > 0
+def pickets() -> Texture:
+    """Return a white picket fence; the last channel is coverage."""
+    tile = speckled("e4e2da", 90, 0.05, 8, 0.03)
+    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX]
+    across = columns % 32
+    tip = np.abs(across - 11) * 2
+    tile[..., 3] = ((across < 22) & (rows > 8 + tip)) | ((rows > 60) & (rows < 82)) | ((rows > 180) & (rows < 202))
     return tile
 
 
-def _digits_30(tile: Texture) -> None:
-    ink, paper = 0.05, 0.95
-    tile[84:172, 66:120, :3] = ink
-    for top in (98, 136):
-        tile[top : top + 22, 66:104, :3] = paper
-    tile[84:172, 134:190, :3] = ink
-    tile[100:156, 150:174, :3] = paper
+def wire_mesh() -> Texture:
+    """Return a mesh of wires; the last channel is coverage."""
+    tile = solid("8d9296")
+    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX]
+    tile[..., 3] = ((rows + columns) % 32 < 5) | ((rows - columns) % 32 < 5)
+    return tile
+
+
+def sheet_metal(hex_colour: str, seed: int, ribs: int = 16, *, upright: bool = True) -> Texture:
+    """Return corrugated sheet: shaded ribs that run up (or across), streaked by rain."""
+    tile = speckled(hex_colour, seed, 0.1, 4, 0.02)
+    wave = np.sin(2.0 * np.pi * ribs * np.arange(SIZE_PX) / SIZE_PX).astype(np.float32)
+    shade = (1.0 + 0.16 * wave)[None, :, None] if upright else (1.0 + 0.16 * wave)[:, None, None]
+    tile[..., :3] *= shade
+    return tile
 
 
 def wheel_face(seed: int) -> Texture:
