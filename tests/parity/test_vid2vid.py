@@ -58,6 +58,15 @@ CASES = {
 UPSTREAM_NAMES = {"single": "single_G"}
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this narrow only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @lru_cache(maxsize=1)
 def network_of(case: str, config: Vid2vidConfig) -> Vid2vid:
     """Return the networks of a case with its frozen weights."""
