@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import astuple
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.snapshot import MAP_CHANGED, EpisodeState, encode_snapshot
@@ -19,7 +20,7 @@ from bridge.town.sensor_table import SENSOR_CLASSES
 from bridge.town.sensors import BadAttribute, GeoReference, Sensor
 from bridge.town.streets import StreetNetwork
 from bridge.town.traffic_lights import LightGroup, RoadSigns, TrafficLight, TrafficSign, light_groups, sign_actor
-from bridge.town.views import StreetState
+from bridge.town.views import StreetState, Weather
 from bridge.town.walkers import Walker
 
 SPECTATOR_POSE = Pose(z_m=20.0, pitch_deg=-30.0)
@@ -46,7 +47,7 @@ class Episode:
         self.frame = first_frame
         self.elapsed_s = 0.0
         self.settings = layouts.EpisodeSettings()
-        self.weather = layouts.WeatherParameters()
+        self.weather = layouts.WeatherParameters(*Weather())
         self.geo_reference = GeoReference.of_opendrive(network.opendrive)
         self.library = {definition.id: definition for definition in build_library()}
         self.actors: dict[int, Actor] = {}
@@ -193,7 +194,12 @@ class Episode:
     def street_state(self) -> StreetState:
         """Return all that the engine draws beside the static street."""
         bodies = tuple(actor.body() for actor in self.actors.values() if isinstance(actor, Vehicle | Walker))
-        return StreetState(bodies, tuple(light.head() for light in self.lights))
+        return StreetState(
+            bodies,
+            tuple(light.head() for light in self.lights),
+            Weather(*astuple(self.weather)),
+            elapsed_s=self.elapsed_s,
+        )
 
     def snapshot(self, dt_s: float) -> bytes:
         """Return this frame's snapshot message; the first of an episode says that the map has changed."""

@@ -69,7 +69,6 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
   without being moved. A collision with the static world names `static.unknown`.
 * Every attachment is rigid, spring arms included.
 * A walker's location is the middle of its body, a vehicle's is on the ground, as in CARLA.
-* The weather is stored and returned; pictures do not show it yet.
 * Instance ids are actor ids; the static world has id 0.
 * GNSS agrees with the wheel's `Map.transform_to_geolocation`: y grows to the north there.
 * Lidars and radars meet exactly what cameras draw, leaves and railings as if they were solid; an obstacle detector

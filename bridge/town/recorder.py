@@ -11,7 +11,7 @@ from bridge.town.actors import Actor, Vehicle
 from bridge.town.episode import Episode
 from bridge.town.pose import Pose
 from bridge.town.sensors import Sensor
-from bridge.town.traffic_lights import TrafficLight
+from bridge.town.traffic_lights import TrafficLight, TrafficSign
 from bridge.town.walkers import Walker
 
 CM_PER_M = 100.0
@@ -23,6 +23,7 @@ def kind_of(actor: Actor) -> log.ActorKind:
         (Vehicle, log.ActorKind.VEHICLE),
         (Walker, log.ActorKind.WALKER),
         (TrafficLight, log.ActorKind.TRAFFIC_LIGHT),
+        (TrafficSign, log.ActorKind.TRAFFIC_SIGN),
         (Sensor, log.ActorKind.SENSOR),
     ):
         if isinstance(actor, kind):
@@ -115,7 +116,7 @@ class Recorder:
 
     def _positions(self, episode: Episode) -> list[bytes]:
         vehicles, walkers = list(episode.of_kind(Vehicle)), list(episode.of_kind(Walker))
-        movable = [a for a in episode.actors.values() if not isinstance(a, Sensor | TrafficLight)]
+        movable = [a for a in episode.actors.values() if not isinstance(a, Sensor | TrafficSign)]
         controls = [(v.actor_id, v.control, v.chassis.gear) for v in vehicles]
         return [
             log.encode_records(

@@ -215,8 +215,8 @@ class Replayer:
                 self._actor_of[added.actor_id] = self._episode.spectator
             return
         if added.blueprint_id.startswith("traffic."):
-            light = self._light_at(_pose(added.location_cm, added.rotation_deg))
-            if light is not None:
+            light = self._same_actor(added) or self._light_at(_pose(added.location_cm, added.rotation_deg))
+            if isinstance(light, TrafficLight):
                 self._actor_of[added.actor_id] = light
             return
         is_hero = ("role_name", "hero") in [(name, value) for _kind, name, value in added.attributes]

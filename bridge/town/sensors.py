@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bridge.carla_wire import layouts
 from bridge.carla_wire.images import ImageHeader
 from bridge.carla_wire.streams import InertialMeasurement, SensorHeader, SensorType, encode_measurement
-from bridge.town.actors import GRAVITY_M_S2, Actor, six_of
+from bridge.town.actors import Actor, six_of
 from bridge.town.pose import Pose
 from bridge.town.views import CameraView, Plane
 
@@ -168,12 +168,12 @@ class GnssSensor(_NoisySensor):
 class ImuSensor(_NoisySensor):
     """An inertial unit: what its carrier feels, in the sensor's own axes."""
 
-    def measure(self) -> bytes:
+    def measure(self, gravity_m_s2: float) -> bytes:
         """Return the body of its message."""
         carrier = self if self.parent is None else self.parent
         to_world = self.pose.matrix()[:3, :3]
         ax, ay, az = carrier.acceleration_m_s2
-        felt = (np.array([ax, ay, az + GRAVITY_M_S2]) @ to_world).tolist()
+        felt = (np.array([ax, ay, az + gravity_m_s2]) @ to_world).tolist()
         turning = (np.radians(carrier.angular_velocity_deg_s) @ to_world).tolist()
         for i, axis in enumerate("xyz"):
             felt[i] += self.noise(f"noise_accel_stddev_{axis}")

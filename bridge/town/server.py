@@ -93,6 +93,8 @@ class TownServer:
         self._rpc.stop()
         self._hub.stop()  # before the clock: a tick may be waiting for a client that takes nothing
         self._clock.stop()
+        self.simulation.stop_recorder()
+        self.simulation.stop_replayer(keeps_actors=True)
         self._resources.close()
         self._stopped.set()
 

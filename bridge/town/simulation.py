@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken, encode_measurement
-from bridge.town.actors import Actor, HalfExtents
+from bridge.town.actors import GRAVITY_M_S2, Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
 from bridge.town.collisions import event_of
 from bridge.town.episode import Episode
@@ -50,6 +50,8 @@ class Simulation:
         self.navigation = build_navigation(network)
         self.awaits_subscription = False
         """An episode has just begun: the next tick waits for announced subscriptions, in either mode."""
+        self.gravity_m_s2 = GRAVITY_M_S2
+        """What IMUs feel."""
         self.recordings_dir = recordings_dir
         self.recorder: Recorder | None = None
         self.replayer: Replayer | None = None
@@ -219,5 +221,5 @@ class Simulation:
                 episode.geo_reference
             )
         if isinstance(sensor, ImuSensor):
-            return sensor.header(SensorType.IMU, episode.frame, episode.elapsed_s), sensor.measure()
+            return sensor.header(SensorType.IMU, episode.frame, episode.elapsed_s), sensor.measure(self.gravity_m_s2)
         return ()

@@ -33,6 +33,7 @@ for number in range(41):
     way.append([xyz(hero.get_location()), hero.get_transform().rotation.yaw, xyz(walker.get_location())])
     speeds.append(hero.get_velocity().length())
 client.stop_recorder()
+client.get_server_version()  # the wheel does not wait for the end of a recording
 ids = [hero.id, walker.id, late.id]
 """
 

@@ -45,7 +45,6 @@ for _method, _why in {
     "send": "The town has no V2X radio",
     "set_bones_transform": _NO_SKELETON,
     "set_ignored_vehicles": "The town does not know this call's purpose",
-    "set_imui_gravity": "Gravity is 9.81 m/s2 in the town",
     "set_wheel_pitch_angle": "The town's wheels stand upright",
     "set_wheel_steer_direction": "The town's wheels turn as the vehicle steers",
     "update_day_night_cycle": "The town has no cycle of day and night",

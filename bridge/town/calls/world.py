@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import astuple
+
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
 from bridge.town.actors import Vehicle, pose_of, transform_of
-from bridge.town.calls.registry import LATER, Call, CallRefused, answers
+from bridge.town.calls.registry import LATER, Call, CallRefused, answers, finite
 from bridge.town.walkers import Walker
 
 SERVED_VERSION = "0.9.16"
@@ -121,13 +123,14 @@ def get_navigation_mesh(call: Call) -> bytes:
 
 @answers("get_weather_parameters", neutral=layouts.WeatherParameters())
 def get_weather_parameters(call: Call) -> layouts.WeatherParameters:
-    """The weather that was set last."""
+    """The weather that was set last; at first the town's own, a bright day."""
     return call.simulation.episode.weather
 
 
 @answers("set_weather_parameters")
 def set_weather_parameters(call: Call, weather: layouts.WeatherParameters) -> None:
-    """Store the weather; the town's pictures do not show it yet."""
+    """Change the weather that pictures show: sun, clouds, fog, rain, puddles, night."""
+    finite(*astuple(weather))
     call.simulation.episode.weather = weather
 
 
@@ -138,9 +141,16 @@ def get_spectator(call: Call) -> layouts.Actor:
 
 
 @answers("get_imui_gravity")
-def get_imui_gravity(_call: Call) -> float:
+def get_imui_gravity(call: Call) -> float:
     """The gravity that IMUs feel, m/s2."""
-    return 9.81
+    return call.simulation.gravity_m_s2
+
+
+@answers("set_imui_gravity")
+def set_imui_gravity(call: Call, gravity_m_s2: float) -> None:
+    """Set the gravity that IMUs feel, m/s2; bodies go on falling as before."""
+    finite(gravity_m_s2)
+    call.simulation.gravity_m_s2 = gravity_m_s2
 
 
 @answers("load_map_layer", "unload_map_layer", without_effect=True)
