@@ -374,7 +374,7 @@ class TrafficManagerAddress(Layout, frozen=True):
 
 
 class DebugShape(Layout, frozen=True):
-    """A debug drawing; the primitive stays encoded, for the town draws none."""
+    """A debug drawing; `debug_shapes` decodes primitive and colour. A life time of 0 or less is for ever."""
 
     primitive: msgspec.Raw
     color: msgspec.Raw

@@ -13,6 +13,8 @@ ACTIVE = 1
 """The actor state of everything that lives; 2 dormant and 3 dying do not occur in the town."""
 MAP_CHANGED = 1
 """Bit of the simulation state in an episode's first snapshot."""
+LAMPS_CHANGED = 2
+"""Bit of the simulation state after street lamps were switched: clients ask for them anew."""
 
 _EPISODE = struct.Struct("<Qdf3iI")
 _ACTOR = struct.Struct("<IB6f3f3f3f54s")

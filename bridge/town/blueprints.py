@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bridge.carla_wire.layouts import ActorAttribute, ActorDefinition
+from bridge.town.prop_kinds import PREFIX, PROPS
 
 BOOL, INT, FLOAT, STRING, COLOR = 1, 2, 3, 4, 5
 VehicleClass = Literal["car", "truck", "van", "bus", "motorcycle", "bicycle"]
@@ -177,6 +178,7 @@ def build_library() -> list[ActorDefinition]:
     blueprints = [
         *(_vehicle(*row) for row in _VEHICLES),
         *(_walker(number) for number in range(1, _WALKER_COUNT + 1)),
+        *(_prop(name) for name in PROPS),
         _camera("rgb", post_processing=True),
         *(
             _camera(kind)
@@ -232,6 +234,11 @@ def _vehicle(make: str, model: str, kind: VehicleClass, generation: int, special
         _fixed("has_lights", BOOL, "false" if kind == "bicycle" else "true"),
     ]
     return blueprint_id, attributes
+
+
+def _prop(name: str) -> _Blueprint:
+    blueprint_id = PREFIX + name
+    return blueprint_id, [*_common(blueprint_id, ["prop"]), _fixed("size", STRING, PROPS[name].size)]
 
 
 def _walker(number: int) -> _Blueprint:

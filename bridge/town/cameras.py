@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -11,12 +11,14 @@ import numpy as np
 from bridge.carla_wire.images import encode_depth, encode_flow, encode_instance, encode_normals, encode_semantic
 from bridge.carla_wire.point_clouds import encode_events
 from bridge.carla_wire.streams import SensorHeader, SensorType
+from bridge.town.debug_drawing import Segment, draw_segments
 from bridge.town.event_camera import EventCamera
 from bridge.town.pose import Pose
 from bridge.town.sensors import Camera
 from bridge.town.views import CameraView, Painter, Plane, Planes, StreetState
 
 _T = TypeVar("_T")
+DEPTH: frozenset[Plane] = frozenset({"depth"})
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,16 @@ def plan_shots(cameras: Iterable[tuple[Camera, bytes]]) -> list[Shot]:
     ]
 
 
-def take(shot: Shot, painter: Painter, state: StreetState) -> Iterator[tuple[Camera, bytes, memoryview]]:
+def take(
+    shot: Shot, painter: Painter, state: StreetState, drawings: Sequence[Segment] = ()
+) -> Iterator[tuple[Camera, bytes, memoryview]]:
     """Paint a shot and yield each camera, its message's header and its pixels; use them before the next painting."""
-    planes = painter.render(shot.view, shot.previous_pose, state, shot.planes)
+    if drawings and "rgb" in shot.planes:
+        planes = painter.render(shot.view, shot.previous_pose, state, shot.planes | DEPTH)
+        drawn = draw_segments(_painted(planes.bgra), _painted(planes.depth_m), shot.view, drawings)
+        planes = replace(planes, bgra=drawn)
+    else:
+        planes = painter.render(shot.view, shot.previous_pose, state, shot.planes)
     for camera, header in shot.cameras:
         if isinstance(camera, EventCamera):
             events = camera.events(_painted(planes.bgra), SensorHeader.unpack(header).timestamp_s)

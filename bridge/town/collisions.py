@@ -17,6 +17,7 @@ from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import CollisionEvent
 from bridge.town.actors import Vehicle
 from bridge.town.footprints import Footprint, overlaps
+from bridge.town.props import Prop
 from bridge.town.walkers import Walker
 
 BOUNCE = 0.1
@@ -34,7 +35,7 @@ class Collision:
     """Something hit a vehicle or walker: `other` is None for the static world; the impulse is `actor`'s, N s, world."""
 
     actor: Vehicle | Walker
-    other: Vehicle | Walker | None
+    other: Vehicle | Walker | Prop | None
     impulse_n_s: tuple[float, float, float]
 
 
@@ -59,7 +60,7 @@ def event_of(collision: Collision) -> CollisionEvent:
     return CollisionEvent(collision.actor.record(), other, layouts.Vector3D(*collision.impulse_n_s))
 
 
-def footprint(actor: Vehicle | Walker) -> Footprint:
+def footprint(actor: Vehicle | Walker | Prop) -> Footprint:
     """Return the ground that a body covers; a long one has its flanks drawn in a little.
 
     TrafficManager steers by the middle of a vehicle and does not look how far a bus's corners swing out in a bend: with
@@ -107,7 +108,22 @@ def collide(
     return events
 
 
-def _near(first: Vehicle | Walker, second: Vehicle | Walker) -> bool:
+def collide_with_props(vehicles: Sequence[Vehicle], props: Sequence[Prop], dt_s: float) -> list[Collision]:
+    """Stop vehicles at props, which stay where they are, and return what happened."""
+    events = []
+    solid = [prop for prop in props if prop.is_in_the_way]
+    for vehicle in vehicles:
+        for prop in solid if vehicle.collides and vehicle.simulates_physics else ():
+            contact = _contact(footprint(vehicle), footprint(prop)) if _near(vehicle, prop) else None
+            if contact is not None:
+                impulse = _exchange(vehicle, None, contact)
+                vehicle.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m, dt_s)
+                if impulse != (0.0, 0.0, 0.0):
+                    events.append(Collision(vehicle, prop, impulse))
+    return events
+
+
+def _near(first: Vehicle | Walker, second: Vehicle | Walker | Prop) -> bool:
     reach = first.reach_m + second.reach_m
     dx, dy = first.pose.x_m - second.pose.x_m, first.pose.y_m - second.pose.y_m
     return dx * dx + dy * dy < reach * reach and abs(first.pose.z_m - second.pose.z_m) < STOREY_M

@@ -10,17 +10,20 @@ import numpy as np
 from msgspec.structs import astuple
 
 from bridge.carla_wire import layouts
-from bridge.carla_wire.snapshot import MAP_CHANGED, EpisodeState, encode_snapshot
+from bridge.carla_wire.snapshot import LAMPS_CHANGED, MAP_CHANGED, EpisodeState, encode_snapshot
 from bridge.town.actors import Actor, HalfExtents, Vehicle, pose_of
 from bridge.town.blueprints import build_library
-from bridge.town.collisions import STOREY_M, Collision, StaticWorld, collide, footprint
+from bridge.town.collisions import STOREY_M, Collision, StaticWorld, collide, collide_with_props, footprint
+from bridge.town.debug_drawing import DrawingBoard
 from bridge.town.footprints import overlaps, overlaps_any
 from bridge.town.pose import Pose
+from bridge.town.prop_kinds import PREFIX
+from bridge.town.props import Prop
 from bridge.town.sensor_table import SENSOR_CLASSES
 from bridge.town.sensors import BadAttribute, GeoReference, Sensor
 from bridge.town.streets import StreetNetwork
 from bridge.town.traffic_lights import LightGroup, RoadSigns, TrafficLight, TrafficSign, light_groups, sign_actor
-from bridge.town.views import StreetState, Weather
+from bridge.town.views import LampState, StreetState, Weather
 from bridge.town.walkers import Walker
 
 SPECTATOR_POSE = Pose(z_m=20.0, pitch_deg=-30.0)
@@ -48,6 +51,10 @@ class Episode:
         self.elapsed_s = 0.0
         self.settings = layouts.EpisodeSettings()
         self.weather = layouts.WeatherParameters(*Weather())
+        self.lamps = [LampState()] * len(network.lamps)
+        self.drawings = DrawingBoard()
+        self.has_new_lamps = False
+        """Clients are to ask for the street lamps anew."""
         self.geo_reference = GeoReference.of_opendrive(network.opendrive)
         self.library = {definition.id: definition for definition in build_library()}
         self.actors: dict[int, Actor] = {}
@@ -116,6 +123,8 @@ class Episode:
             return vehicle
         if blueprint_id.startswith("walker."):
             return Walker(actor_id, description, pose, half_extents_m=self.half_extents_m(blueprint_id))
+        if blueprint_id.startswith(PREFIX):
+            return Prop(actor_id, description, pose)
         sensor_class = SENSOR_CLASSES.get(blueprint_id)
         if sensor_class is None:
             return Actor(actor_id, description, pose)
@@ -125,17 +134,19 @@ class Episode:
             raise SpawnRefused(f"The attribute {error}") from error
 
     def _is_blocked(self, actor: Actor) -> bool:
-        """Tell whether something solid stands where a vehicle or walker is to be spawned."""
-        if not isinstance(actor, Vehicle | Walker):
+        """Tell whether something solid stands where a vehicle, walker or prop is to be spawned."""
+        if not isinstance(actor, Vehicle | Walker | Prop):
             return False
         place = footprint(actor)
         for other in self.actors.values():
             if (
-                isinstance(other, Vehicle | Walker)
+                isinstance(other, Vehicle | Walker | Prop)
                 and abs(other.pose.z_m - actor.pose.z_m) < STOREY_M
                 and overlaps(place, footprint(other))
             ):
                 return True
+        if isinstance(actor, Prop):
+            return False  # CARLA puts props into houses, too
         return actor.pose.z_m < STOREY_M and overlaps_any(place, self.network.static_boxes)
 
     # ---- traffic lights
@@ -168,6 +179,7 @@ class Episode:
         vehicles, walkers = list(self.of_kind(Vehicle)), list(self.of_kind(Walker))
         self._advance(vehicles, walkers, dt_s)
         self.collisions = collide(vehicles, walkers, self._static_world, dt_s)
+        self.collisions += collide_with_props(vehicles, list(self.of_kind(Prop)), dt_s)
         for actor in self.actors.values():
             actor.follow_parent()
         self.frame += 1
@@ -193,18 +205,19 @@ class Episode:
 
     def street_state(self) -> StreetState:
         """Return all that the engine draws beside the static street."""
-        bodies = tuple(actor.body() for actor in self.actors.values() if isinstance(actor, Vehicle | Walker))
+        bodies = tuple(actor.body() for actor in self.actors.values() if isinstance(actor, Vehicle | Walker | Prop))
         return StreetState(
             bodies,
             tuple(light.head() for light in self.lights),
             Weather(*astuple(self.weather)),
+            tuple(self.lamps),
             elapsed_s=self.elapsed_s,
         )
 
     def snapshot(self, dt_s: float) -> bytes:
         """Return this frame's snapshot message; the first of an episode says that the map has changed."""
-        state = MAP_CHANGED if self._is_fresh else 0
-        self._is_fresh = False
+        state = (MAP_CHANGED if self._is_fresh else 0) | (LAMPS_CHANGED if self.has_new_lamps else 0)
+        self._is_fresh = self.has_new_lamps = False
         head = EpisodeState(self.episode_id, time.perf_counter(), dt_s, state)
         return encode_snapshot(self.frame, self.elapsed_s, head, (actor.state() for actor in self.actors.values()))
 

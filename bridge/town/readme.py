@@ -28,7 +28,7 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `rpc` | a thread per client; dispatch; replies that are put off |
 | `calls/` | the handlers, by subject, each registered with `@answers(...)` |
 | `simulation`, `episode`, `clock` | the state, one tick of it, and what makes it tick |
-| `actors`, `walkers`, `traffic_lights`, `sensors`, `ray_sensors` | what each kind of actor knows, does and measures |
+| `actors`, `walkers`, `props`, `traffic_lights`, `sensors`, `ray_sensors` | what each kind of actor knows and does |
 | `vehicle_model`, `vehicle`, `chassis` | a vehicle's parameters, its motion on tyres and springs, and one at work |
 | `vehicle_reports`, `ackermann` | physics control and telemetry in CARLA's terms; its speed controller |
 | `collisions`, `footprints` | what happens when bodies meet |
@@ -84,12 +84,17 @@ def render() -> str:
 
 def _blueprints() -> list[str]:
     ids = [definition.id for definition in build_library()]
-    groups = {kind: [name for name in ids if name.startswith(kind)] for kind in ("vehicle.", "walker.", "sensor.")}
+    groups = {
+        kind: [name for name in ids if name.startswith(kind)]
+        for kind in ("vehicle.", "walker.", "sensor.", "static.prop.")
+    }
     return [
         "## Blueprints",
         "",
-        f"{len(groups['vehicle.'])} vehicles, {len(groups['walker.'])} walkers, the walkers' AI, and the sensors",
-        ", ".join(f"`{name}`" for name in groups["sensor."]) + ".",
+        f"{len(groups['vehicle.'])} vehicles, {len(groups['walker.'])} walkers, the walkers' AI, the sensors",
+        ", ".join(f"`{name}`" for name in groups["sensor."]) + ",",
+        "and the props",
+        ", ".join(f"`{name}`" for name in groups["static.prop."]) + ".",
         "",
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.carla_wire import layouts
@@ -12,6 +12,7 @@ from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToke
 from bridge.town.actors import GRAVITY_M_S2, Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
 from bridge.town.collisions import event_of
+from bridge.town.debug_drawing import Segment
 from bridge.town.episode import Episode
 from bridge.town.navmesh import build_navigation
 from bridge.town.ray_sensors import Moment, RaySensor, Sweep
@@ -146,6 +147,7 @@ class Simulation:
             moment = Moment(episode.frame, episode.elapsed_s, dt_s, dict(episode.actors))
             sweeps = [sweep for s in due if isinstance(s, RaySensor) and (sweep := s.plan(moment)) is not None]
             state = episode.street_state() if shots or sweeps else StreetState()
+            drawings = episode.drawings.shown(episode.elapsed_s) if shots else ()
             snapshot = episode.snapshot(dt_s)
         for stream_id, *buffers in readings:
             if buffers:
@@ -153,15 +155,15 @@ class Simulation:
         for sweep in sweeps:
             self._sweep(sweep, state, may_drop=not is_sync)
         for shot in shots:
-            self._shoot(shot, state, may_drop=not is_sync)
+            self._shoot(shot, state, drawings, may_drop=not is_sync)
         self.last_snapshot = snapshot
         self.hub.send(SNAPSHOT_STREAM_ID, snapshot, may_drop=not is_sync, backlog=SNAPSHOT_BACKLOG)
         for call in self.on_tick:
             call()
 
-    def _shoot(self, shot: Shot, state: StreetState, *, may_drop: bool) -> None:
+    def _shoot(self, shot: Shot, state: StreetState, drawings: Sequence[Segment], *, may_drop: bool) -> None:
         try:
-            for camera, header, pixels in take(shot, self.painter, state):
+            for camera, header, pixels in take(shot, self.painter, state, drawings):
                 self.hub.send(camera.stream_id, header, pixels, may_drop=may_drop)
         except Exception:
             logger.exception("the engine could not draw a %dx%d view", shot.view.width_px, shot.view.height_px)

@@ -93,6 +93,12 @@ def client(town: TownServer, tmp_path: Path) -> Client:
     return run
 
 
+@pytest.fixture
+def client_of() -> Client:
+    """Run a script with the wheel against a town of the test's own: `client_of(port, script, home=, timeout_s=)`."""
+    return run_client
+
+
 def run_client(port: int, script: str, *arguments: str, home: Path, timeout_s: float) -> dict[str, Any]:
     """Run a script with the wheel in a child process against a port; see `client`."""
     command = [sys.executable, "-X", "faulthandler", "-c", PRELUDE + script + EPILOGUE, str(port), *arguments]

@@ -1,6 +1,17 @@
 """The calls that the town answers, by subject; importing this package fills the registry."""
 
-from bridge.town.calls import actors, lights, rays, recorder, refused, traffic_manager, vehicles, world
+from bridge.town.calls import (
+    actors,
+    environment,
+    lights,
+    rays,
+    recorder,
+    refused,
+    street_lights,
+    traffic_manager,
+    vehicles,
+    world,
+)
 from bridge.town.calls.registry import ANSWERS, LATER, REFUSALS, Call, CallRefused, Connection
 
 __all__ = [
@@ -11,10 +22,12 @@ __all__ = [
     "CallRefused",
     "Connection",
     "actors",
+    "environment",
     "lights",
     "rays",
     "recorder",
     "refused",
+    "street_lights",
     "traffic_manager",
     "vehicles",
     "world",

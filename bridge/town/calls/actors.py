@@ -12,6 +12,7 @@ from bridge.town.actors import Actor, Vehicle
 from bridge.town.calls import lights, vehicles
 from bridge.town.calls.registry import Call, CallRefused, answers, finite, finite_pose, finite_vector
 from bridge.town.episode import SpawnRefused
+from bridge.town.props import Prop
 from bridge.town.walkers import Walker
 
 KICK_TIMEOUT_S = 0.5
@@ -125,9 +126,9 @@ def set_actor_simulate_physics(call: Call, actor_id: int, enabled: bool) -> None
 
 @answers("set_actor_collisions", neutral=None)
 def set_actor_collisions(call: Call, actor_id: int, enabled: bool) -> None:
-    """Let a vehicle or walker collide or not; unknown ids are no error, for walker AI calls it."""
+    """Let a vehicle, walker or prop collide or not; unknown ids are no error, for walker AI calls it."""
     actor = call.simulation.episode.actors.get(actor_id)
-    if isinstance(actor, Vehicle | Walker):
+    if isinstance(actor, Vehicle | Walker | Prop):
         actor.collides = enabled
 
 

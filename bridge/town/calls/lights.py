@@ -1,4 +1,4 @@
-"""Calls about traffic lights, and about street lights, of which the town has none that can be switched."""
+"""Calls about traffic lights."""
 
 from __future__ import annotations
 
@@ -67,14 +67,3 @@ def get_group_traffic_lights(call: Call, actor_id: int) -> list[int]:
 def get_light_boxes(_call: Call, _actor_id: int) -> list[layouts.BoundingBox]:
     """No boxes: the lamps are part of the drawn pole."""
     return []
-
-
-@answers("query_lights_state")
-def query_lights_state(_call: Call, _client: str) -> list[layouts.LightState]:
-    """No street lights: none can be switched."""
-    return []
-
-
-@answers("update_lights_state", without_effect=True)
-def update_lights_state(_call: Call, _client: str, _lights: list[layouts.LightState], _discard: bool) -> None:
-    """Nothing: there are no street lights to switch."""

@@ -47,7 +47,6 @@ for _method, _why in {
     "set_ignored_vehicles": "The town does not know this call's purpose",
     "set_wheel_pitch_angle": "The town's wheels stand upright",
     "set_wheel_steer_direction": "The town's wheels turn as the vehicle steers",
-    "update_day_night_cycle": "The town has no cycle of day and night",
     "use_carsim_road": _ONE_PHYSICS,
 }.items():
     refuse(_method, _why)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from msgspec.structs import astuple
 
 from bridge.carla_wire import layouts
+from bridge.carla_wire.debug_shapes import decode_color, decode_primitive
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
-from bridge.town.actors import Vehicle, pose_of, transform_of
+from bridge.town.actors import transform_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers, finite
-from bridge.town.walkers import Walker
+from bridge.town.calls.street_lights import is_dark
 
 SERVED_VERSION = "0.9.16"
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
@@ -131,7 +133,10 @@ def get_weather_parameters(call: Call) -> layouts.WeatherParameters:
 def set_weather_parameters(call: Call, weather: layouts.WeatherParameters) -> None:
     """Change the weather that pictures show: sun, clouds, fog, rain, puddles, night."""
     finite(*astuple(weather))
-    call.simulation.episode.weather = weather
+    episode = call.simulation.episode
+    # clients keep what they know of the street lamps until they are told to ask anew
+    episode.has_new_lamps |= is_dark(weather) != is_dark(episode.weather)
+    episode.weather = weather
 
 
 @answers("get_spectator")
@@ -158,45 +163,22 @@ def map_layer(_call: Call, _layers: int) -> None:
     """Nothing: like CARLA's maps without layers, the town's map has none to show or hide."""
 
 
-@answers("get_names_of_all_objects")
-def get_names_of_all_objects(call: Call) -> list[str]:
-    """The names of the actors, for the town's static world is one object."""
-    return [f"{actor.blueprint_id}_{actor.actor_id}" for actor in call.simulation.episode.actors.values()]
+@answers("draw_debug_shape")
+def draw_debug_shape(call: Call, shape: layouts.DebugShape) -> None:
+    """Draw a point, line, arrow or box into colour cameras' pictures; texts are for CARLA's own window only."""
+    primitive = decode_primitive(shape.primitive)
+    finite(shape.life_time)
+    if primitive is None:
+        return
+    episode = call.simulation.episode
+    lasts_s = shape.life_time if shape.life_time > 0.0 else math.inf if shape.persistent_lines else 0.0
+    episode.drawings.draw(primitive, decode_color(shape.color), episode.elapsed_s + lasts_s)
 
 
-@answers("get_environment_objects")
-def get_environment_objects(_call: Call, _tag: int) -> list[layouts.EnvironmentObject]:
-    """No objects: the town's static world is one piece and cannot be switched off in parts."""
-    return []
-
-
-@answers("get_all_level_BBs")
-def get_all_level_bbs(call: Call, tag: int) -> list[layouts.BoundingBox]:
-    """The boxes of vehicles and walkers with a tag, in world axes (255: all)."""
-    boxes = []
-    for actor in call.simulation.episode.actors.values():
-        if not isinstance(actor, Vehicle | Walker) or not (tag == 255 or bytes([tag]) == actor.semantic_tags):
-            continue
-        box = actor.bounding_box
-        centre = actor.pose.compose(pose_of(layouts.Transform(box.location)))
-        world = transform_of(centre)
-        boxes.append(layouts.BoundingBox(world.location, box.extent, world.rotation, actor.actor_id))
-    return boxes
-
-
-@answers("enable_environment_objects", without_effect=True)
-def enable_environment_objects(_call: Call, _ids: list[int], _enabled: bool) -> None:
-    """Nothing: there are no environment objects."""
-
-
-@answers("draw_debug_shape", without_effect=True)
-def draw_debug_shape(_call: Call, _shape: layouts.DebugShape) -> None:
-    """Nothing: the town's pictures show no debug drawings."""
-
-
-@answers("clear_debug_shape", "clear_debug_string", without_effect=True)
-def clear_debug(_call: Call) -> None:
-    """Nothing: there are no debug drawings."""
+@answers("clear_debug_shape", "clear_debug_string")
+def clear_debug(call: Call) -> None:
+    """Take all debug drawings away."""
+    call.simulation.episode.drawings.clear()
 
 
 @answers("set_annotations_traverse_translucency", without_effect=True)

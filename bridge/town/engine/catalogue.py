@@ -8,8 +8,10 @@ from functools import lru_cache
 from bridge.town.engine.big_vehicles import build_bus, build_truck
 from bridge.town.engine.cars import FORMS, build_car, truck_form
 from bridge.town.engine.people import NUM_LOOKS, build_walker
+from bridge.town.engine.props import build_prop
 from bridge.town.engine.shapes import Shape
 from bridge.town.engine.two_wheelers import build_bicycle, build_motorcycle
+from bridge.town.prop_kinds import PREFIX, PROPS
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ PARKED_MODELS: dict[str, tuple[str, ...]] = {
 def shape_key(blueprint_id: str) -> str:
     """Return the name of a blueprint's shape: blueprints that look alike share one.
 
-    A vehicle the town does not know is drawn as a generic car; raises ValueError for what is neither a vehicle nor a
-    walker.
+    A vehicle the town does not know is drawn as a generic car; raises ValueError for what is neither vehicle, walker
+    nor one of the town's props.
     """
     kind, _, rest = blueprint_id.partition(".")
     if kind == "vehicle" and rest:
@@ -84,7 +86,9 @@ def shape_key(blueprint_id: str) -> str:
     if kind == "walker" and rest:
         digits = "".join(c for c in rest if c.isdigit())
         return f"walker.{(int(digits) if digits else 0) % NUM_LOOKS}"
-    message = f"the town draws vehicle.* and walker.* blueprints, not {blueprint_id!r}"
+    if blueprint_id.startswith(PREFIX) and blueprint_id.removeprefix(PREFIX) in PROPS:
+        return "prop." + blueprint_id.removeprefix(PREFIX)
+    message = f"the town draws vehicle.*, walker.* and its own static.prop.* blueprints, not {blueprint_id!r}"
     raise ValueError(message)
 
 
@@ -94,6 +98,8 @@ def build_shape(key: str) -> Shape:
     kind, _, name = key.partition(".")
     if kind == "walker":
         return build_walker(int(name))
+    if kind == "prop":
+        return build_prop(name)
     model = _MODELS.get(name, _GENERIC_CAR)
     if model.form == "bus":
         return build_bus(model.size_m)
