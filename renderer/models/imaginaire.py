@@ -21,6 +21,7 @@ from renderer.models import guidance
 from renderer.models import style as styles
 from renderer.models.base import ModelOutput, truncate_to_uint8
 from renderer.models.family import Family, ModelParts, Traits
+from renderer.models.fast_layers import prepare
 from renderer.models.guidance import Geometry, WorldColours
 from renderer.models.imaginaire_checkpoint import adapt, apply_options, recognise
 from renderer.models.imaginaire_networks import (
@@ -34,6 +35,8 @@ from renderer.models.imaginaire_networks import (
 from renderer.models.semantic_map import SemanticMap, SizedMap, stacked
 from renderer.models.speed import REFERENCE, Speed
 from renderer.models.vid2vid_networks import warp
+
+EXACT: Final = ("G.flow_network_temp.conv_flow", "G.flow_network_temp.conv_mask")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class ImaginaireModel:
         self.card = parts.card
         self.device = parts.device
         self.summary = f"{parts.device.type}, {parts.speed.precision}"
-        self.network: Imaginaire = parts.network.to(parts.device)  # type: ignore[assignment]
+        assert isinstance(parts.network, Imaginaire)
+        self.network = prepare(parts.network, parts.device, parts.speed, EXACT)
         self.speed = parts.speed
         if parts.style is not None:
             styles.refuse(parts.card.name)

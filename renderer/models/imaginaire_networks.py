@@ -84,6 +84,7 @@ class ModulatedNorm(nn.Module):
 
     def __init__(self, channels: int, conditions: Sequence[tuple[int, int]], kernel_px: int) -> None:
         super().__init__()
+        self.normalise = StatNorm(channels, affine=False)
         self.mlps = nn.ModuleList()
         for channels_in, hidden in conditions:
             layers = [Unit(channels_in, hidden, "CR", 3)] if hidden else []
@@ -92,7 +93,7 @@ class ModulatedNorm(nn.Module):
 
     def forward(self, features_BCHW: Tensor, conditions: Conditions) -> Tensor:
         """Return (B,C,H,W) of the features' type."""
-        normed_BCHW = F.instance_norm(features_BCHW.float(), eps=1e-5)
+        normed_BCHW = self.normalise(features_BCHW.float())
         for mlp, condition in zip(self.mlps, conditions, strict=False):  # early frames have fewer conditions
             if condition is None:
                 continue
@@ -261,7 +262,7 @@ class FlowNetwork(nn.Module):
         assert isinstance(first, Unit)
         labels_BCHW = self.down_lbl[1:](first.after_convolution(labels.convolve(first.convolution)))
         x = labels_BCHW + self.down_img(pictures_BCHW.to(labels_BCHW.dtype))
-        x = self.up_flow(self.res_flow(x))
+        x = self.up_flow(self.res_flow(x)).to(self.conv_flow[0].get_parameter("layers.conv.weight").dtype)
         return Flow(self.conv_flow(x).float() * FLOW_UNIT_PX, self.conv_mask(x).float().sigmoid())
 
 

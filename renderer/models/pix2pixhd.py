@@ -18,6 +18,7 @@ from renderer.inputs import ModelInput, instance_edges, one_hot, regions
 from renderer.models import style as styles
 from renderer.models.base import ModelOutput, Nothing, truncate_to_uint8
 from renderer.models.family import Family, ModelParts, Traits
+from renderer.models.fast_layers import prepare
 from renderer.models.label_stack import LabelStack
 from renderer.models.pix2pixhd_checkpoint import adapt, apply_options, recognise
 from renderer.models.pix2pixhd_networks import Look, Pix2PixHD, Pix2PixHDConfig, make_look, seeded_look
@@ -32,7 +33,9 @@ class Pix2PixHDModel:
         self.device = parts.device
         self.summary = f"{parts.device.type}, {parts.speed.precision}"
         self.config: Pix2PixHDConfig = parts.config
-        self.network: Pix2PixHD = parts.network.to(parts.device)  # type: ignore[assignment]
+        assert isinstance(parts.network, Pix2PixHD)
+        exact = tuple(name for name in ("E", "features") if hasattr(parts.network, name))
+        self.network = prepare(parts.network, parts.device, parts.speed, exact)
         self.speed = parts.speed
         self._look: Look | None = None
         if parts.style is not None and not self.config.num_features:

@@ -23,7 +23,7 @@ from renderer.models.base import ModelOutput, truncate_to_uint8
 from renderer.models.family import Family, ModelParts, Traits
 from renderer.models.semantic_map import SemanticMap
 from renderer.models.spade_checkpoint import adapt, apply_options, recognise
-from renderer.models.spade_networks import Spade, SpadeConfig
+from renderer.models.spade_networks import Spade, SpadeConfig, prepare_spade
 from renderer.models.speed import REFERENCE, Speed
 from renderer.models.style import BlendedStyle, PictureStyle, SeededStyle, Style
 
@@ -43,7 +43,8 @@ class SpadeModel:
         self.device = parts.device
         self.summary = f"{parts.device.type}, {parts.speed.precision}"
         self.config: SpadeConfig = parts.config
-        self.network: Spade = parts.network.to(parts.device)  # type: ignore[assignment]
+        assert isinstance(parts.network, Spade)
+        self.network = prepare_spade(parts.network, parts.device, parts.speed)
         self.speed = parts.speed
         if parts.style is not None and not self.config.latent_dim:
             styles.refuse(parts.card.name)

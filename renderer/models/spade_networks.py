@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from renderer.layers import StatNorm
+from renderer.models.fast_layers import WINOGRAD_CHANNELS, WinogradConvolution, prepare
 from renderer.models.semantic_map import Modulation, SemanticMap, SizedMap
+from renderer.models.speed import Speed
 
 SLOPE: Final = 0.2
 ENCODER_SIZE_PX: Final = 256
@@ -71,17 +74,21 @@ class RunningNorm(nn.Module):
         return self.get_buffer("running_mean"), self.get_buffer("running_var")
 
 
-class OwnNorm(nn.Module):
+class OwnNorm(StatNorm):
     """Normalises each channel by the picture's own statistics, eps 1e-5."""
 
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
+
     def forward(self, features_BCHW: Tensor) -> Tensor:
-        """Return (B,C,H,W) float32."""
-        return F.instance_norm(features_BCHW.float(), eps=EPSILON)
+        """Return (B,C,H,W) float32, B = 1."""
+        return super().forward(features_BCHW.float())
 
     def statistics(self, features_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and biased variance of each channel, (C,) float32 each; batch 1."""
-        variance_C, mean_C = torch.var_mean(features_BCHW.float(), (0, 2, 3), correction=0)
-        return mean_C, variance_C
+        features_BCHW = features_BCHW.float()
+        mean_C = features_BCHW.mean((0, 2, 3))
+        return mean_C, (features_BCHW - mean_C[:, None, None]).square_().mean((0, 2, 3))
 
 
 class SpadeNorm(nn.Module):
@@ -90,7 +97,7 @@ class SpadeNorm(nn.Module):
     def __init__(self, config: SpadeConfig, channels: int) -> None:
         super().__init__()
         reach_px = config.kernel_px // 2
-        self.param_free_norm = RunningNorm(channels) if config.norm == "batch" else OwnNorm()
+        self.param_free_norm = RunningNorm(channels) if config.norm == "batch" else OwnNorm(channels)
         shared = nn.Conv2d(config.semantic_channels, config.hidden, config.kernel_px, padding=reach_px)
         self.mlp_shared = nn.Sequential(shared, nn.ReLU())
         self.mlp_gamma = nn.Conv2d(config.hidden, channels, config.kernel_px, padding=reach_px)
@@ -184,7 +191,7 @@ class StyleEncoder(nn.Module):
         widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width, 8 * width]
         for level in range(1, len(widths)):
             convolution = nn.Conv2d(widths[level - 1], widths[level], 3, stride=2, padding=1, bias=False)
-            self.add_module(f"layer{level}", nn.Sequential(convolution, OwnNorm()))
+            self.add_module(f"layer{level}", nn.Sequential(convolution, OwnNorm(widths[level])))
         self.num_layers = len(widths) - 1
         side_px = ENCODER_SIZE_PX >> self.num_layers
         self.fc_mu = nn.Linear(widths[-1] * side_px * side_px, latent_dim)
@@ -211,3 +218,19 @@ class Spade(nn.Module):
         self.G = SpadeGenerator(config)
         if config.encoder_width:
             self.E = StyleEncoder(config.encoder_width, config.latent_dim)
+
+
+def prepare_spade(network: Spade, device: torch.device, speed: Speed) -> Spade:
+    """Bring a loaded network to its device and make it compute as `speed` says.
+
+    Statistics of norms and the encoder stay float32. On a CPU the wide convolutions go by Winograd's algorithm.
+    """
+    exact = [name for name, module in network.named_modules() if isinstance(module, RunningNorm | StyleEncoder)]
+    prepare(network, device, speed, tuple(exact))
+    if speed.winograd and device.type == "cpu" and speed.precision == "float32":
+        for block in [module for module in network.modules() if isinstance(module, SpadeBlock)]:
+            for name in ("conv_0", "conv_1"):
+                layer = block.get_submodule(name)
+                if isinstance(layer, nn.Conv2d) and min(layer.weight.shape[:2]) >= WINOGRAD_CHANNELS:
+                    setattr(block, name, nn.Sequential(nn.ZeroPad2d(1), WinogradConvolution(layer)))
+    return network
