@@ -253,9 +253,17 @@ def _front_and_tail(mesh: Mesh, form: CarForm, size_m: tuple[float, float, float
         a, b = swept if side > 0 else swept[::-1]
         z0, z1 = lamp_z - 0.05, lamp_z + 0.055
         mesh.quad((*a, z0), (*b, z0), (*b, z1), (*a, z1), "headlamp", form.tag)
+        indicator = "indicator_left" if side > 0 else "indicator_right"
+        y0, y1 = sorted((side * 0.64 * half, side * 0.76 * half))
+        _patch(mesh, nose + 0.004, (y0, y1), (lamp_z - 0.055, lamp_z - 0.015), indicator, form.tag)
         z = form.tail * height - 0.24
-        y0, y1 = sorted((side * 0.46 * half, side * 0.79 * half))
-        _patch(mesh, tail, (y0, y1), (z, z + 0.13), "tail_lamp", form.tag)
+        for inner_y, outer_y, low, high, lamp in (
+            (0.46, 0.80, z + 0.045, z + 0.13, "tail_lamp"),
+            (0.62, 0.80, z, z + 0.045, indicator),
+            (0.46, 0.62, z, z + 0.045, "reverse_lamp"),
+        ):
+            y0, y1 = sorted((side * inner_y * half, side * outer_y * half))
+            _patch(mesh, tail, (y0, y1), (low, high), lamp, form.tag)
     _patch(mesh, nose, (-0.34 * half, 0.34 * half), (lamp_z - 0.05, lamp_z + 0.03), "dark", form.tag)
     _patch(mesh, nose, (-0.6 * half, 0.6 * half), (form.clearance_m + 0.13, form.clearance_m + 0.24), "dark", form.tag)
     _patch(mesh, nose + 0.012, (-0.26, 0.26), (form.clearance_m + 0.2, form.clearance_m + 0.31), "plate", form.tag)

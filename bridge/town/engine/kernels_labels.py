@@ -32,7 +32,8 @@ from bridge.town.engine.tags import SKY
 
 f4 = np.float32
 index = np.uintp
-HALF, QUARTER = np.float32(0.5), np.float32(0.25)
+ONE, HALF, QUARTER = np.float32(1), np.float32(0.5), np.float32(0.25)
+TOLERANCE = np.float32(1e-3)
 FAR = np.float32(FAR_DEPTH_M)
 NEAR = np.float32(NEAR_M)
 
@@ -52,18 +53,39 @@ def _owner(sample, x, y):
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _hit(surface, params, x, y, first_sample):
+def _goes_on(z, dx, dy, sample, x, y, t, triangle_vertex, vertex_camera, other):
+    """Whether a surface goes on beyond its triangle: another one of the pixel's lies in the same plane there."""
+    for k in range(4):
+        neighbour = sample[2 * y + (k >> 1), 2 * x + (k & 1)]
+        if neighbour != t and neighbour >= 0:
+            set_plane(triangle_vertex, vertex_camera, index(neighbour), other)
+            there, _, _, _ = hit_plane(other, dx, dy)
+            if abs(there - z) < f4(0.01) * abs(z):
+                return True
+    return False
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def _hit(surface, params, sample, x, y, t, first_sample, triangle_vertex, vertex_camera, other):
     """Return depth, corner weights and image point of a pixel's surface, whose plane is set up.
 
-    The centre's ray, unless it misses the plane's visible part (at a horizon): then the triangle's own sample.
+    At the centre, unless the surface ends before it: then at the triangle's own first sample. `other`
+    (S_PLANE_COUNT,) f32 is scratch.
     """
     px, py = f4(x) + HALF, f4(y) + HALF
     dx, dy = (px - params[P_CENTRE_X]) / params[P_FOCAL_X], (py - params[P_CENTRE_Y]) / params[P_FOCAL_Y]
     z, _, l1, l2 = hit_plane(surface, dx, dy)
-    if z < NEAR or z > FAR:
-        px, py = f4(x) + QUARTER + HALF * f4(first_sample & 1), f4(y) + QUARTER + HALF * f4(first_sample >> 1)
-        dx, dy = (px - params[P_CENTRE_X]) / params[P_FOCAL_X], (py - params[P_CENTRE_Y]) / params[P_FOCAL_Y]
-        z, _, l1, l2 = hit_plane(surface, dx, dy)
+    is_hit = z >= NEAR and z <= FAR
+    if not is_hit or l1 < -TOLERANCE or l2 < -TOLERANCE or l1 + l2 > ONE + TOLERANCE:
+        sx, sy = f4(x) + QUARTER + HALF * f4(first_sample & 1), f4(y) + QUARTER + HALF * f4(first_sample >> 1)
+        ex, ey = (sx - params[P_CENTRE_X]) / params[P_FOCAL_X], (sy - params[P_CENTRE_Y]) / params[P_FOCAL_Y]
+        near, _, n1, n2 = hit_plane(surface, ex, ey)
+        # Seen at a flat angle a surface runs far within a pixel: whether it does is asked only where it matters.
+        if not is_hit or (
+            abs(z - near) > f4(0.125) * near
+            and not _goes_on(z, dx, dy, sample, x, y, t, triangle_vertex, vertex_camera, other)
+        ):
+            z, l1, l2, px, py = near, n1, n2, sx, sy
     return min(FAR, z), l1, l2, px, py
 
 
@@ -81,10 +103,10 @@ def label_rows(row0, row1, sample, triangle_info, object_actor, semantic, instan
 
 
 @njit(**KERNEL_OPTIONS)
-def depth_rows(row0, row1, sample, triangle_vertex, vertex_camera, params, surface, depth_m):
+def depth_rows(row0, row1, sample, triangle_vertex, vertex_camera, params, surface, other, depth_m):
     """Write rows of `depth_m` (H,W) f32: distance along the optical axis, sky FAR_DEPTH_M.
 
-    `surface` (S_PLANE_COUNT,) f32 is scratch.
+    `surface` and `other` (S_PLANE_COUNT,) f32 are scratch.
     """
     prepared = np.int32(SKY_SAMPLE)
     for y in range(row0, row1):
@@ -96,18 +118,19 @@ def depth_rows(row0, row1, sample, triangle_vertex, vertex_camera, params, surfa
                 if t != prepared:
                     set_plane(triangle_vertex, vertex_camera, index(t), surface)
                     prepared = t
-                depth_m[y, x] = _hit(surface, params, x, y, first)[0]
+                depth_m[y, x] = _hit(surface, params, sample, x, y, t, first, triangle_vertex, vertex_camera, other)[0]
 
 
 @njit(**KERNEL_OPTIONS)
 def flow_rows(
     row0, row1, sample, triangle_vertex, triangle_info, vertex_camera, vertex_position, params, previous_camera,
-    surface, flow_px,
+    surface, other, flow_px,
 ):  # fmt: skip
     """Write rows of `flow_px` (H,W,2) f32: from the previous frame to this, x right, y down.
 
     `previous_camera` (O+1,3,4) f32: the previous camera from each object in its previous pose; the last matrix turns
-    this camera's directions into the previous camera's (for the sky). `surface` (S_PLANE_COUNT,) f32 is scratch.
+    this camera's directions into the previous camera's (for the sky). `surface` and `other` (S_PLANE_COUNT,) f32 are
+    scratch.
     """
     prepared = np.int32(SKY_SAMPLE)
     for y in range(row0, row1):
@@ -122,7 +145,7 @@ def flow_rows(
                 if t != prepared:
                     set_plane(triangle_vertex, vertex_camera, index(t), surface)
                     prepared = t
-                _, l1, l2, px, py = _hit(surface, params, x, y, first)
+                _, l1, l2, px, py = _hit(surface, params, sample, x, y, t, first, triangle_vertex, vertex_camera, other)
                 l0 = f4(1) - l1 - l2
                 corner = triangle_vertex
                 i0, i1, i2 = index(corner[index(t), 0]), index(corner[index(t), 1]), index(corner[index(t), 2])
@@ -142,11 +165,11 @@ def flow_rows(
 @njit(**KERNEL_OPTIONS)
 def normal_rows(
     row0, row1, sample, triangle_vertex, triangle_info, vertex_camera, vertex_shading, object_matrix, params, surface,
-    normals,
+    other, normals,
 ):  # fmt: skip
     """Write rows of `normals` (H,W,3) f32: unit normals of surfaces in CARLA's world (y right), the sky's zero.
 
-    `surface` (S_PLANE_COUNT,) f32 is scratch.
+    `surface` and `other` (S_PLANE_COUNT,) f32 are scratch.
     """
     prepared = np.int32(SKY_SAMPLE)
     for y in range(row0, row1):
@@ -157,7 +180,7 @@ def normal_rows(
                 if t != prepared:
                     set_plane(triangle_vertex, vertex_camera, index(t), surface)
                     prepared = t
-                _, l1, l2, _, _ = _hit(surface, params, x, y, first)
+                _, l1, l2, _, _ = _hit(surface, params, sample, x, y, t, first, triangle_vertex, vertex_camera, other)
                 l1, l2 = min(f4(1), max(f4(0), l1)), min(f4(1), max(f4(0), l2))
                 l0 = max(f4(0), f4(1) - l1 - l2)
                 corner, n = triangle_vertex, vertex_shading

@@ -20,7 +20,7 @@ SIGNAL_GLOW = 45.0
 LAMP_GLASS_GLOW = 16.0
 STREET_LAMP_LIGHT = 90.0
 STREET_LAMP_REACH_M = 26.0
-HEADLIGHT_LIGHT = {views.LOW_BEAM: 105.0, views.HIGH_BEAM: 300.0, views.FOG_LIGHTS: 60.0}
+HEADLIGHT_LIGHT = {views.LOW_BEAM: 150.0, views.HIGH_BEAM: 300.0, views.FOG_LIGHTS: 60.0}
 HEADLIGHT_REACH_M = {views.LOW_BEAM: 42.0, views.HIGH_BEAM: 75.0, views.FOG_LIGHTS: 20.0}
 _BEAM_COLOUR = np.array([1.0, 0.95, 0.84])
 _BEAM_OUTER_DEG, _BEAM_INNER_DEG, _BEAM_DOWN_DEG = 38.0, 7.0, 4.0
@@ -91,13 +91,13 @@ def body_lamps(body: Body, elapsed_s: float) -> NDArray[np.float32]:
         )
     )
     if lights & views.POSITION:
-        level[head], level[tail] = 0.7, 4.0
+        level[head], level[tail] = 0.7, 3.0
     if lights & (views.LOW_BEAM | views.FOG_LIGHTS):
-        level[head], level[tail] = 6.0, 5.0
+        level[head], level[tail] = 6.0, 3.5
     if lights & views.HIGH_BEAM:
-        level[head], level[tail] = 12.0, 5.0
+        level[head], level[tail] = 12.0, 3.5
     if lights & views.BRAKE:
-        level[tail] = max(15.0, level[tail])
+        level[tail] = max(9.0, level[tail])
     if lights & views.REVERSE:
         level[reverse] = 3.0
     if elapsed_s * _BLINKS_HZ % 1.0 < 0.5:

@@ -319,9 +319,15 @@ class TownPainter:
         mesh = self._stage.mesh
 
         def band(first: int, last: int) -> None:
-            scratch = np.empty(S_PLANE_COUNT, np.float32)
             depth_rows(
-                first, last, buffers.sample, mesh.triangle_vertex, self._vertex_camera, params, scratch, buffers.depth_m
+                first,
+                last,
+                buffers.sample,
+                mesh.triangle_vertex,
+                self._vertex_camera,
+                params,
+                *np.empty((2, S_PLANE_COUNT), np.float32),
+                buffers.depth_m,
             )
 
         self._in_bands(len(buffers.depth_m), band)
@@ -347,7 +353,7 @@ class TownPainter:
                 mesh.vertex_position,
                 params,
                 previous_camera,
-                np.empty(S_PLANE_COUNT, np.float32),
+                *np.empty((2, S_PLANE_COUNT), np.float32),
                 buffers.flow_px,
             )
 
@@ -368,7 +374,7 @@ class TownPainter:
                 mesh.vertex_shading,
                 matrices,
                 params,
-                np.empty(S_PLANE_COUNT, np.float32),
+                *np.empty((2, S_PLANE_COUNT), np.float32),
                 buffers.normals,
             )
 
