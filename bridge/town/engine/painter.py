@@ -326,7 +326,8 @@ class TownPainter:
                 mesh.triangle_vertex,
                 self._vertex_camera,
                 params,
-                *np.empty((2, S_PLANE_COUNT), np.float32),
+                np.empty(S_PLANE_COUNT, np.float32),
+                np.empty(S_PLANE_COUNT, np.float32),
                 buffers.depth_m,
             )
 
@@ -353,7 +354,8 @@ class TownPainter:
                 mesh.vertex_position,
                 params,
                 previous_camera,
-                *np.empty((2, S_PLANE_COUNT), np.float32),
+                np.empty(S_PLANE_COUNT, np.float32),
+                np.empty(S_PLANE_COUNT, np.float32),
                 buffers.flow_px,
             )
 
@@ -374,7 +376,8 @@ class TownPainter:
                 mesh.vertex_shading,
                 matrices,
                 params,
-                *np.empty((2, S_PLANE_COUNT), np.float32),
+                np.empty(S_PLANE_COUNT, np.float32),
+                np.empty(S_PLANE_COUNT, np.float32),
                 buffers.normals,
             )
 
