@@ -10,15 +10,18 @@ from typing import Literal
 import numpy as np
 
 from bridge.town.districts import Districts
+from bridge.town.profiles import LANE
 from bridge.town.roads import KERB_HEIGHT_M, JunctionLink, Road
 from bridge.town.signals import Crosswalk
 
-ThingKind = Literal["tree", "lamp", "bin", "bench", "bollard", "postbox", "planter", "parked"]
+ThingKind = Literal["tree", "lamp", "bin", "bench", "bollard", "postbox", "planter", "shelter", "parked"]
 
 LAMP_ARM_M, LAMP_HEIGHT_M = 2.05, 7.84
 CROSSING_CLEARANCE_M = 9.0
 JUNCTION_CLEARANCE_M = 9.0
 PARKING_SLOT_M = 6.1
+SHELTER_AT_M = 25.0
+_SHELTER_SHARE = 0.4
 PARKED_SHAPES = ("compact", "sedan", "sedan", "estate", "estate", "suv", "van")
 TIGHTEST_PARKING_RADIUS_M = 60.0
 _TREE_SHARE = {"centre": 0.6, "terrace": 0.7, "villas": 0.85, "works": 0.35, "park": 0.9, "woods": 0.5}
@@ -117,6 +120,7 @@ class _Verge:
         things += self._scattered("bin", 14.0, 38.0, kerb + 2.9, 1)
         things += self._scattered("bench", 19.0, 37.0, kerb + 2.75, 1)
         things += self._scattered("planter", 31.0, 52.0, kerb + 2.9, 2)
+        things += self._shelters()
         things += self._scattered("postbox", 45.0, 90.0, kerb + 0.8, 1)
         things += [
             self._thing("bollard", middle + beside, kerb + 0.35, 0.0)
@@ -125,6 +129,15 @@ class _Verge:
             if 0.5 < middle + beside < self._road.length_m - 0.5
         ]
         return things
+
+    def _shelters(self) -> list[Thing]:
+        """Return a bus shelter on some of the wider streets' longer pieces."""
+        at = SHELTER_AT_M
+        if self._road.profile is LANE or self._rng.random() > _SHELTER_SHARE or not self._is_clear(at, 8.0):
+            return []
+        return (
+            [self._thing("shelter", at, self._kerb + 2.75, 0.5 * math.pi * self._side)] if at < self._last - 6.0 else []
+        )
 
     def _scattered(self, kind: ThingKind, first: float, step: float, t: float, variants: int) -> list[Thing]:
         rng, things = self._rng, []

@@ -33,6 +33,7 @@ _SOLID: dict[ThingKind, tuple[float, float, float, int]] = {
     "bollard": (0.08, 0.08, 0.95, POLE_TAG),
     "postbox": (0.25, 0.25, 1.55, STATIC_TAG),
     "planter": (0.35, 0.7, 0.9, STATIC_TAG),
+    "shelter": (0.65, 1.95, 2.4, STATIC_TAG),
     "parked": (2.2, 0.9, 1.5, CAR_TAG),
 }
 

@@ -34,7 +34,10 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `collisions`, `footprints` | what happens when bodies meet |
 | `cameras`, `streams` | planes from the painter to CARLA's images; delivery to subscribers |
 | `navmesh` | the pedestrians' navigation mesh |
-| `streets`, `roads`, `opendrive`, `plan` | the street network and its OpenDRIVE text |
+| `street_graph`, `roads`, `profiles` | where a seed's streets run, as lines and arcs, and their cross-sections |
+| `junctions`, `signals` | lanes through junctions and kerbs round them; lights, signs and stop lines |
+| `streets`, `opendrive`, `surface` | all of it as a network, its OpenDRIVE text, and how high and whose the ground is |
+| `plan`: `districts`, `lots`, `plots`, `kerbside` | what stands along the streets, and what of it is solid |
 | `engine/` | the renderer behind `views.Painter` |
 
 The bytes themselves are `bridge/carla_wire`'s.

@@ -83,6 +83,22 @@ def bench() -> MeshArrays:
     return mesh.build()
 
 
+def bus_shelter() -> MeshArrays:
+    """Return a glazed shelter along y, open to -x, with a bench and a timetable."""
+    mesh = Mesh()
+    grey = (0.25, 0.26, 0.28)
+    for x, y in ((0.6, -1.9), (0.6, 1.9), (-0.5, -1.9), (-0.5, 1.9)):
+        mesh.tube((x, y, 0), (x, y, 2.35), 0.04, 0.04, 6, "metal", tags.STATIC, colour=grey)
+    mesh.box((-0.8, -2.05, 2.35), (0.72, 2.05, 2.46), "dark", tags.STATIC, faces="wtb")
+    mesh.box((0.58, -1.86, 0.35), (0.61, 1.86, 2.2), "glass", tags.STATIC, faces="w")
+    mesh.box((-0.45, 1.88, 0.35), (0.58, 1.91, 2.2), "glass", tags.STATIC, faces="w")
+    mesh.box((-0.45, -1.94, 0.3), (0.58, -1.86, 2.2), "plate", tags.STATIC, faces="w")
+    mesh.box((0.15, -1.5, 0.44), (0.5, 1.1, 0.49), "wood", tags.STATIC, faces="wtb")
+    for y in (-1.3, 0.9):
+        mesh.box((0.3, y - 0.03, 0.0), (0.36, y + 0.03, 0.44), "dark", tags.STATIC)
+    return mesh.build()
+
+
 def bin_() -> MeshArrays:
     """Return a litter bin."""
     mesh = Mesh()

@@ -9,6 +9,7 @@ import numpy as np
 from bridge.town.engine import tags
 from bridge.town.engine.ground import sweep
 from bridge.town.engine.mesh import Mesh
+from bridge.town.junctions import Arm, Junction
 from bridge.town.kerbside import PARKING_SLOT_M
 from bridge.town.roads import JunctionLink, Mark, Road
 from bridge.town.signals import STOP_LINE_M, Crosswalk, SignalSite
@@ -17,6 +18,7 @@ PAINT_HEIGHT_M = 0.004
 _CLEAR_OF_ZEBRA_M = 6.0
 _DASH_M = 3.0
 _TEETH_M = 0.5
+_ARROW_M = (8.6, 12.4)
 
 
 def paint_road(mesh: Mesh, road: Road, crosswalks: Sequence[Crosswalk], sites: Sequence[SignalSite]) -> None:
@@ -86,6 +88,40 @@ def _stop_line(mesh: Mesh, road: Road, site: SignalSite) -> None:
         return
     for a in np.arange(edges[0], edges[1] - _TEETH_M, 2.0 * _TEETH_M):
         _stripe(mesh, road, (s - 0.25, s + 0.25), (float(a), float(a) + _TEETH_M))
+
+
+def paint_arrows(mesh: Mesh, junction: Junction) -> None:
+    """Add arrows before a junction's lines where lanes lead to different places: inner ones left, outer ones right."""
+    numbers = {arm.number for arm in junction.arms}
+    for arm in junction.arms:
+        if arm.num_lanes < 2 or arm.road.length_m < _ARROW_M[1] + 0.5:
+            continue
+        has_ahead = (arm.number + 2) % 4 in numbers
+        for lane in range(arm.num_lanes):
+            t = arm.road.profile.centre_of_m(arm.arriving_side, lane)
+            _arrow(mesh, arm, t, branch=1.0 if lane == 0 else -1.0, has_ahead=has_ahead)
+
+
+def _arrow(mesh: Mesh, arm: Arm, t: float, *, branch: float, has_ahead: bool) -> None:
+    """Paint one arrow: a shaft, a head ahead, and a branch to the left (+1) or right (-1) with its head."""
+    tip, tail = _ARROW_M
+    sideways = -arm.arriving_side * branch  # t of the driver's left is that of the road's left only along s
+
+    def place(corners: Sequence[tuple[float, float]]) -> None:
+        """Add a convex patch of (metres before the junction, metres to the branch's side)."""
+        s = np.array([arm.s_before_m(before) for before, _ in corners])
+        x, y, _ = arm.road.sample(s, np.array([t + sideways * aside for _, aside in corners]))
+        position = np.stack([x, y, np.full(len(corners), PAINT_HEIGHT_M)], 1)
+        is_mirrored = (x[1] - x[0]) * (y[2] - y[0]) < (y[1] - y[0]) * (x[2] - x[0])
+        fan = [(0, k + 1, k) if is_mirrored else (0, k, k + 1) for k in range(1, len(corners) - 1)]
+        uv = np.array(corners) / 2.0
+        mesh.add(position, fan, "mark", tags.ROAD_LINE, uv=uv, normal=(0.0, 0.0, 1.0))
+
+    place(((tail, -0.08), (tip + 0.9, -0.08), (tip + 0.9, 0.08), (tail, 0.08)))
+    if has_ahead:
+        place(((tip + 1.0, -0.28), (tip, 0.0), (tip + 1.0, 0.28)))
+    place(((tip + 2.1, 0.0), (tip + 1.5, 0.5), (tip + 1.3, 0.5), (tip + 1.9, 0.0)))
+    place(((tip + 1.75, 0.45), (tip + 1.05, 0.45), (tip + 1.4, 1.0)))
 
 
 def wear_road(mesh: Mesh, road: Road, rng: np.random.Generator) -> None:

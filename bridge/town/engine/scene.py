@@ -64,6 +64,7 @@ def _streets(network: StreetNetwork) -> list[Piece]:
         paint.paint_road(markings, road, network.crosswalks, sites)
     for junction in network.junctions:
         ground.pave_junction(mesh, junction)
+        paint.paint_arrows(markings, junction)
     ground.near_ground(mesh, network.surface)
     land = Mesh()
     ground.far_ground(land, network.surface)
@@ -163,6 +164,7 @@ def _things(plan: Plan) -> list[Piece]:
     lamp, bench, bin_, bollard = furniture.street_lamp(), furniture.bench(), furniture.bin_(), furniture.bollard()
     post_box, pit = furniture.post_box(), furniture.tree_pit()
     planters = [furniture.planter(k) for k in range(2)]
+    shelter = furniture.bus_shelter()
     single = {"lamp": lamp, "bench": bench, "bin": bin_, "bollard": bollard, "postbox": post_box}
     tall: list[MeshArrays] = []
     small: list[MeshArrays] = []
@@ -177,8 +179,8 @@ def _things(plan: Plan) -> list[Piece]:
             tall.append(_parked_car(thing))
         elif thing.kind == "planter":
             small.append(planters[thing.variant].moved(turn, at))
-        elif thing.kind == "lamp":
-            tall.append(lamp.moved(turn, at))
+        elif thing.kind in ("lamp", "shelter"):
+            tall.append((lamp if thing.kind == "lamp" else shelter).moved(turn, at))
         else:
             small.append(single[thing.kind].moved(turn, at))
     return [*pieces, Piece(join(tall)), Piece(join(small), 0.0, SMALL_THINGS_M)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import carla
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.town.footprints import Footprint, overlaps
 from bridge.town.roads import KERB_HEIGHT_M, Segment, join
 from bridge.town.streets import StreetNetwork, build_street_network
 
@@ -163,6 +165,22 @@ def test_nothing_solid_stands_in_a_driving_lane(network: StreetNetwork, carla_ma
             for point in zip(corner_x, corner_y, strict=True):
                 location = carla.Location(float(point[0]), float(point[1]), 0.0)
                 assert carla_map.get_waypoint(location, project_to_road=False, lane_type=carla.LaneType.Driving) is None
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_houses_stand_clear_of_each_other_and_of_the_sidewalks(seed: int) -> None:
+    network = build_street_network(seed)
+    houses = [Footprint(*row) for row in network.static_boxes[network.static_tags == 3].tolist()]
+    assert len(houses) > 300
+    shrunk = [box._replace(half_x_m=box.half_x_m - 0.2, half_y_m=box.half_y_m - 0.2) for box in houses]
+    # round a bend houses are told in pieces, of which neighbours lap over each other a little at the back
+    bent = sum(overlaps(a, b) for a, b in itertools.combinations(shrunk, 2) if math.dist(a[:2], b[:2]) > 6.0)
+    assert bent == 0
+    corners = np.array([corner for box in houses for corner in box.corners()])
+    assert (network.surface.distance_inside_m(corners[:, 0], -corners[:, 1]) < -1.5).all()
+    kinds = {lot.kind for lot in network.plan.lots}
+    assert kinds == {"building", "yard", "park", "villa", "works"}
+    assert {thing.kind for thing in network.plan.things} >= {"tree", "lamp", "bench", "shelter", "parked"}
 
 
 def test_equal_seeds_give_equal_towns() -> None:
