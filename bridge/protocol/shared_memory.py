@@ -23,15 +23,20 @@ from bridge.protocol.errors import WireError
 
 NUM_BYTES: Final = 128 * 1024 * 1024  # planes and picture of 3840x2160; pages that are never written cost nothing
 ALIGNMENT_BYTES: Final = 64
+TOKEN_BYTES: Final = 16
 _NAME: Final = "vidrive-planes"
 _HINT: Final = "Connect without shared memory: over tcp"
 
 
 class MemoryOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a server on the same host finds a client's shared memory: a file descriptor of the client's process."""
+    """Where a server on the same host finds a client's shared memory: a file descriptor of the client's process.
+
+    `token` is what the memory ends with: in another container the same numbers can mean another client's memory.
+    """
 
     process_id: int
     file_descriptor: int
+    token: bytes
 
 
 class SharedMemory:
@@ -49,7 +54,9 @@ class SharedMemory:
         except OSError:
             os.close(self._file)
             raise
-        self.offer = MemoryOffer(process_id=os.getpid(), file_descriptor=self._file)
+        token = os.urandom(TOKEN_BYTES)
+        self.buffer[-TOKEN_BYTES:] = token
+        self.offer = MemoryOffer(process_id=os.getpid(), file_descriptor=self._file, token=token)
 
     def close(self) -> None:
         """Withdraw the offer; the memory itself goes when nobody maps it any more."""
@@ -71,9 +78,12 @@ def attach(offer: MemoryOffer) -> memoryview:
         sealed = fcntl.fcntl(file, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK if stat.S_ISREG(status.st_mode) else 0
         if status.st_uid != os.geteuid() or status.st_size != NUM_BYTES or not sealed:
             raise WireError("a client's shared memory has another owner, size or seal", _HINT)
-        return memoryview(mmap.mmap(file, NUM_BYTES))
+        memory = memoryview(mmap.mmap(file, NUM_BYTES))
     finally:
         os.close(file)
+    if memory[-TOKEN_BYTES:] != offer.token:
+        raise WireError("a client's shared memory is another client's", _HINT)
+    return memory
 
 
 def lay_out(sizes_bytes: Sequence[int]) -> tuple[int, ...] | None:
@@ -83,4 +93,4 @@ def lay_out(sizes_bytes: Sequence[int]) -> tuple[int, ...] | None:
     for size_bytes in sizes_bytes:
         offsets.append(end)
         end += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-    return tuple(offsets) if end <= NUM_BYTES else None
+    return tuple(offsets) if end <= NUM_BYTES - TOKEN_BYTES else None

@@ -198,7 +198,8 @@ messages = st.one_of(
         client=texts,
         model=texts,
         picture_codec=st.sampled_from(["raw", "jpeg"]),
-        memory=st.none() | st.builds(MemoryOffer, process_id=whole, file_descriptor=whole),
+        memory=st.none()
+        | st.builds(MemoryOffer, process_id=whole, file_descriptor=whole, token=st.binary(max_size=20)),
     ),
     st.builds(
         Welcome,
