@@ -29,9 +29,9 @@ class Progress:
         if self._live:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def advance(self) -> None:
-        """Count a frame."""
-        self._num_done += 1
+    def advance(self, num_frames: int = 1) -> None:
+        """Count frames that are done."""
+        self._num_done += num_frames
         now_s = time.monotonic()
         if now_s - self._shown_s < (TERMINAL_INTERVAL_S if self._live else LINES_INTERVAL_S):
             return

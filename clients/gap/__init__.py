@@ -1,0 +1,1 @@
+"""The domain gap: how far what a simulator shows is from what real streets look like."""

@@ -1,0 +1,153 @@
+"""Two sets of label maps compared: each measure with its floor among real drives, and how sure it is.
+
+The floor is the same measure between halves of the real set, split by sequence: what two real drives differ by. The
+interval is the middle 90 % of the measure over sets drawn again, with replacement, from the parts of both (bootstrap).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bridge.protocol.errors import UsageError
+from clients.gap.label_maps import MapSequence
+from clients.gap.measures import MEASURES, Measure
+from clients.gap.statistics import Counts, count, total
+
+PART_FRAMES: Final = 25  # a part is drawn or left out as a whole: neighbouring frames show the same street
+MIN_SEQUENCES: Final = 3  # fewer are cut into parts for the bootstrap and the floor, which makes both too kind
+NUM_DRAWS: Final = 100
+MAX_SPLITS: Final = 12
+INTERVAL: Final = (5.0, 95.0)
+
+
+@dataclass(frozen=True)
+class MapSet:
+    """What was counted on one side: the parts of its sequences, and all together."""
+
+    name: str
+    num_sequences: int
+    parts: tuple[Counts, ...]  # of PART_FRAMES frames at most
+    sequence_of_part: tuple[int, ...]
+    whole: Counts
+
+    def units(self) -> list[Counts]:
+        """What is drawn again or split: sequences if there are enough, else parts of them."""
+        if self.num_sequences < MIN_SEQUENCES:
+            return list(self.parts)
+        return [
+            total([part for part, owner in zip(self.parts, self.sequence_of_part, strict=True) if owner == sequence])
+            for sequence in range(self.num_sequences)
+        ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A measure's value, its floor (mean and largest of the splits of the real set), and its interval."""
+
+    measure: Measure
+    value: float
+    floor: float
+    floor_max: float
+    low: float
+    high: float
+
+    @property
+    def times_floor(self) -> float:
+        """How many times the floor the value is; NaN where there is none."""
+        return self.value / self.floor if self.floor > 0 else float("nan")
+
+
+def count_set(
+    name: str, sequences: Sequence[MapSequence], num_workers: int, progress: Callable[[int], None] = lambda done: None
+) -> MapSet:
+    """Read and count all label maps of a set, in several processes; `progress` is told how many are done."""
+    jobs = [
+        (sequence, start, min(start + PART_FRAMES, sequence.num_frames))
+        for sequence in sequences
+        for start in range(0, sequence.num_frames, PART_FRAMES)
+    ]
+    parts: list[Counts] = []
+    context = multiprocessing.get_context("spawn")
+    if num_workers <= 1 or len(jobs) == 1:
+        for part in itertools.starmap(count_part, jobs):
+            parts.append(part)
+            progress(part.num_frames)
+    else:
+        with concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+            for part in pool.map(count_part, *zip(*jobs, strict=True)):
+                parts.append(part)
+                progress(part.num_frames)
+    owners = tuple(
+        index for index, sequence in enumerate(sequences) for _ in range(0, sequence.num_frames, PART_FRAMES)
+    )
+    return MapSet(name, len(sequences), tuple(parts), owners, total(parts))
+
+
+def count_part(sequence: MapSequence, start: int, end: int) -> Counts:
+    """Count frames `start` to `end` of a sequence."""
+    before = sequence.read(start - 1) if start else None
+    counted = []
+    for index in range(start, end):
+        label_map = sequence.read(index)
+        counted.append(count(label_map, before, sequence.rate_hz))
+        before = label_map
+    return total(counted)
+
+
+def compare(synthetic: MapSet, real: MapSet, seed: int = 0) -> list[Result]:
+    """Return every measure between two sets; raises UsageError if the real one cannot be split."""
+    rng = np.random.default_rng(seed)
+    units = [mapset.units() for mapset in (synthetic, real)]
+    if len(units[1]) < 2:
+        raise UsageError(
+            f"{real.name} has too few label maps to tell how far real drives are apart",
+            f"Give at least {2 * PART_FRAMES} frames",
+        )
+    halves = [(total(one), total(other)) for one, other in _splits(units[1], rng)]
+    draws = [tuple(total(_drawn(side, rng)) for side in units) for _ in range(NUM_DRAWS)]
+    return [_result(measure, synthetic.whole, real.whole, halves, draws) for measure in MEASURES]
+
+
+def _result(
+    measure: Measure,
+    synthetic: Counts,
+    real: Counts,
+    halves: Sequence[tuple[Counts, Counts]],
+    draws: Sequence[tuple[Counts, ...]],
+) -> Result:
+    floors = [measure.distance(one, other) for one, other in halves]
+    drawn = np.array([measure.distance(ours, theirs) for ours, theirs in draws])
+    known = drawn[~np.isnan(drawn)]
+    low, high = np.percentile(known, INTERVAL) if known.size else (float("nan"),) * 2
+    kept = [floor for floor in floors if not np.isnan(floor)]
+    return Result(
+        measure,
+        measure.distance(synthetic, real),
+        float(np.mean(kept)) if kept else float("nan"),
+        max(kept, default=float("nan")),
+        float(low),
+        float(high),
+    )
+
+
+def _drawn(units: Sequence[Counts], rng: np.random.Generator) -> list[Counts]:
+    return [units[index] for index in rng.integers(0, len(units), len(units))]
+
+
+def _splits(units: Sequence[Counts], rng: np.random.Generator) -> list[tuple[list[Counts], list[Counts]]]:
+    """Ways to halve a set: all of a few, or some at random."""
+    indices = range(len(units))
+    half = len(units) // 2
+    ways = list(itertools.combinations(indices, half)) if len(units) <= 6 else []
+    if len(units) % 2 == 0:
+        ways = ways[: len(ways) // 2]  # the others are the same, the other way round
+    while len(units) > 6 and len(ways) < MAX_SPLITS:
+        ways.append(tuple(sorted(rng.permutation(len(units))[:half].tolist())))
+    return [([units[i] for i in way], [units[i] for i in indices if i not in way]) for way in ways[:MAX_SPLITS]]

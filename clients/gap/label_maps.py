@@ -1,0 +1,105 @@
+"""Where label maps come from: a folder of PNGs, a root in a published layout, or a recording; by sequence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.protocol.errors import LabelError, UsageError
+from bridge.protocol.labels import map_labels
+from bridge.recording.manifest import MANIFEST_NAME
+from bridge.recording.reader import Recording
+from renderer.label_pictures import read_label_map
+from renderer.label_sequences import find_sequences
+
+COMMON_SPACE: Final = "camvid"  # all that a set of street label maps can be expected to tell apart
+WIDTH_PX: Final = 480  # maps are compared at one width, nearest neighbour: borders are counted in pixels
+_LAST_NUMBER: Final = re.compile(r"\d+(?=\D*$)")
+
+
+@dataclass(frozen=True)
+class MapSequence:
+    """Consecutive label maps: `read(index)` gives one, (H,W) u8 of the common space and width.
+
+    `rate_hz` is how many there are to a second, 0 where nobody knows.
+    """
+
+    name: str
+    num_frames: int
+    read: Callable[[int], NDArray[np.uint8]]
+    rate_hz: float = 0.0
+
+
+def find_maps(root: Path, space: str) -> list[MapSequence]:
+    """Return the sequences of label maps under a path; `space` is the label space of PNGs, a recording knows its own.
+
+    In a plain folder the names say which maps belong together: all but their last number. Raises UsageError,
+    LabelError or RecordingError for what holds no label maps.
+    """
+    if (root / MANIFEST_NAME).is_file():
+        return [_of_recording(root)]
+    found: list[MapSequence] = []
+    for sequence in find_sequences(root):
+        groups: dict[str, list[Path]] = {}
+        for path in sequence.labels:
+            prefix = "" if sequence.name else _LAST_NUMBER.sub("", path.stem, count=1)
+            groups.setdefault(prefix, []).append(path)
+        found += [
+            MapSequence(sequence.name or prefix.strip("_-. ") or root.name, len(paths), _PngMaps(tuple(paths), space))
+            for prefix, paths in groups.items()
+        ]
+    if sum(sequence.num_frames for sequence in found) < 2:
+        raise UsageError(f"{root} holds one label map, and a gap needs more", "Give at least a few dozen")
+    return found
+
+
+@dataclass(frozen=True)
+class _PngMaps:
+    """Reads PNGs; a class of its own so that worker processes can be given one."""
+
+    paths: tuple[Path, ...]
+    space: str
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        path = self.paths[index]
+        try:
+            return _common(read_label_map(path), self.space)
+        except LabelError as error:
+            what = error.what if str(path) in error.what else f"{path}: {error.what}"
+            raise LabelError(what, error.hint) from None
+
+
+@dataclass(frozen=True)
+class _RecordedMaps:
+    """Reads a recording's label maps; opens it anew in each process."""
+
+    folder: Path
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        recording = Recording(self.folder)
+        labels = recording.plane("labels", index)
+        if labels is None:
+            raise UsageError(f"{self.folder} has no label map {index}", "Record again")
+        return _common(labels, recording.manifest.label_space)
+
+
+def _of_recording(folder: Path) -> MapSequence:
+    recording = Recording(folder)
+    times_s = [row.time_s for row in recording.rows]
+    lasts_s = times_s[-1] - times_s[0]
+    rate_hz = (len(times_s) - 1) / lasts_s if lasts_s > 0 else 0.0
+    return MapSequence(folder.name, len(recording), _RecordedMaps(folder), rate_hz)
+
+
+def _common(label_map: NDArray[np.uint8], space: str) -> NDArray[np.uint8]:
+    height_px, width_px = label_map.shape
+    mapped = map_labels(label_map, space, COMMON_SPACE)
+    size_px = (WIDTH_PX, max(2, round(height_px * WIDTH_PX / width_px)))
+    return np.asarray(cv2.resize(mapped, size_px, interpolation=cv2.INTER_NEAREST), np.uint8)

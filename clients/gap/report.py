@@ -1,0 +1,190 @@
+"""The report of a gap: one HTML file that needs nothing else, and the same figures as JSON."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.protocol.errors import OutputError
+from clients.gap.comparison import INTERVAL, NUM_DRAWS, MapSet, Result
+from clients.gap.measures import class_log_ratios, objects_per_frame, priors
+from clients.gap.statistics import NAMES
+from clients.gap.verdict import advice, verdict, worst
+
+_CELL_PX: Final = 6
+_STYLE: Final = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#1b1f24}
+h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2em}table{border-collapse:collapse;width:100%}
+td,th{padding:.3em .6em;text-align:right;border-bottom:1px solid #e3e6ea}td:first-child,th:first-child{text-align:left}
+.far{background:#fff1e0}.what{color:#5a6572;font-size:.9em;text-align:left}
+.verdict{background:#f3f5f8;padding:.8em 1.2em;border-left:4px solid #38629e}
+.maps{display:flex;flex-wrap:wrap;gap:1.2em}
+figure{margin:0}figcaption{font-size:.85em;color:#5a6572}img{image-rendering:pixelated;display:block}
+"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report says."""
+
+    synthetic: MapSet
+    real: MapSet
+    results: Sequence[Result]
+
+    def verdict(self) -> list[str]:
+        """Three lines for the terminal."""
+        return verdict(self.results, self.synthetic, self.real)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers and texts; what is not a number is null."""
+        return {
+            "verdict": self.verdict(),
+            "advice": advice(self.results, self.synthetic, self.real),
+            "sets": {
+                side: {
+                    "name": mapset.name,
+                    "frames": mapset.whole.num_frames,
+                    "sequences": mapset.num_sequences,
+                    "objects_per_frame": _numbers(objects_per_frame(mapset.whole)),
+                }
+                for side, mapset in (("synthetic", self.synthetic), ("real", self.real))
+            },
+            "class_log2_ratios": _numbers(class_log_ratios(self.synthetic.whole, self.real.whole)),
+            "measures": [
+                {
+                    "name": r.measure.name,
+                    "group": r.measure.group,
+                    "unit": r.measure.unit,
+                    **_numbers(
+                        {
+                            "value": r.value,
+                            "low": r.low,
+                            "high": r.high,
+                            "floor": r.floor,
+                            "floor_max": r.floor_max,
+                            "times_floor": r.times_floor,
+                        }
+                    ),
+                }
+                for r in self.results
+            ],
+        }
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write index.html and gap.json into a folder; raises OutputError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "gap.json").write_text(json.dumps(report.as_dict(), indent=1, allow_nan=False) + "\n")
+        (folder / "index.html").write_text(as_html(report))
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror})", "Choose another --out") from None
+
+
+def as_html(report: Report) -> str:
+    """Return the page: verdict, advice, a table of measures, classes, and maps of where they are."""
+    synthetic, real = report.synthetic, report.real
+    told = "".join(f"<p>{html.escape(line)}</p>" for line in report.verdict())
+    advised = "".join(f"<li>{html.escape(line)}</li>" for line in advice(report.results, synthetic, real))
+    sets = "".join(
+        f"<li>{side}: {html.escape(s.name)}, {s.whole.num_frames} frames of {s.num_sequences} sequences</li>"
+        for side, s in (("synthetic", synthetic), ("real", real))
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Domain gap</title><style>{_STYLE}</style>'
+        f'<h1>Domain gap of label maps</h1><div class="verdict">{told}</div><ul>{sets}</ul>'
+        f"<h2>What to change</h2><ul>{advised or '<li>Nothing stands out.</li>'}</ul>"
+        f"<h2>Measures</h2>{_table(report.results)}<h2>Classes</h2>{_classes(report)}"
+        '<h2>Where classes are</h2><p class="what">Share of each place in the picture; the difference is red where the '
+        "synthetic set shows more of the class and blue where it shows less.</p>"
+        f'<div class="maps">{_maps(report)}</div>'
+        "</html>\n"
+    )
+
+
+def _table(results: Sequence[Result]) -> str:
+    far = {result.measure.name for result in worst(results)}
+    rows = "".join(
+        f'<tr class="{"far" if r.measure.name in far else ""}"><td>{r.measure.name}'
+        f'<div class="what">{html.escape(r.measure.about)}</div></td><td>{_text(r.value)}</td>'
+        f"<td>{_text(r.low)} – {_text(r.high)}</td><td>{_text(r.floor)}</td><td>{_text(r.floor_max)}</td>"
+        f"<td>{_text(r.times_floor, 1)}</td><td>{r.measure.unit}</td></tr>"
+        for r in results
+    )
+    low, high = (f"{percent:.0f}" for percent in INTERVAL)
+    return (
+        "<table><tr><th>measure</th><th>value</th>"
+        f"<th>{low}–{high} % of {NUM_DRAWS} draws</th>"
+        "<th>real vs real</th><th>at most</th><th>times</th><th>unit</th></tr>"
+        f"{rows}</table>"
+    )
+
+
+def _classes(report: Report) -> str:
+    shares = [s.whole.pixels / max(s.whole.pixels.sum(), 1.0) * 100 for s in (report.synthetic, report.real)]
+    ratios = class_log_ratios(report.synthetic.whole, report.real.whole)
+    rows = "".join(
+        f"<tr><td>{name}</td><td>{shares[0][index]:.2f} %</td><td>{shares[1][index]:.2f} %</td>"
+        f"<td>{_ratio_text(ratios.get(name, float('nan')))}</td></tr>"
+        for index, name in enumerate(NAMES)
+    )
+    return f"<table><tr><th>class</th><th>synthetic</th><th>real</th><th>octaves more</th></tr>{rows}</table>"
+
+
+def _maps(report: Report) -> str:
+    ours, theirs = priors(report.synthetic.whole), priors(report.real.whole)
+    figures = []
+    for index in np.argsort(-np.abs(ours - theirs).sum((0, 1)))[:6]:
+        for title, picture in (
+            ("synthetic", _heat(ours[..., index])),
+            ("real", _heat(theirs[..., index])),
+            ("difference", _difference(ours[..., index] - theirs[..., index])),
+        ):
+            caption = f"{NAMES[index]}: {title}"
+            figures.append(
+                f'<figure><img alt="{caption}" src="{_png(picture)}"><figcaption>{caption}</figcaption></figure>'
+            )
+    return "".join(figures)
+
+
+def _heat(share: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """A share 0..1 as BGR, dark to bright."""
+    grey = np.clip(np.sqrt(share) * 255, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS), np.uint8)
+
+
+def _difference(difference: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """A difference -1..1 as BGR: blue, white, red."""
+    signed = np.sign(difference) * np.sqrt(np.abs(np.clip(difference, -1, 1)))
+    more, less = np.clip(signed, 0, 1), np.clip(-signed, 0, 1)
+    return (255 * np.stack([1 - more, 1 - np.maximum(more, less), 1 - less], 2)).astype(np.uint8)
+
+
+def _png(bgr: NDArray[np.uint8]) -> str:
+    large = cv2.resize(bgr, None, fx=_CELL_PX, fy=_CELL_PX, interpolation=cv2.INTER_NEAREST)
+    _, png = cv2.imencode(".png", large)
+    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
+
+
+def _text(number: float, digits: int = 4) -> str:
+    return "–" if math.isnan(number) else f"{number:.{digits}f}"
+
+
+def _ratio_text(octaves: float) -> str:
+    if math.isnan(octaves):
+        return "–"
+    return f"{octaves:+.1f}" if math.isfinite(octaves) else ("only here" if octaves > 0 else "never")
+
+
+def _numbers(numbers: dict[str, float]) -> dict[str, float | None]:
+    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
