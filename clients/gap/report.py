@@ -28,7 +28,7 @@ h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2em}table{border-collapse:colla
 td,th{padding:.3em .6em;text-align:right;border-bottom:1px solid #e3e6ea}td:first-child,th:first-child{text-align:left}
 .far{background:#fff1e0}.what{color:#5a6572;font-size:.9em;text-align:left}
 .verdict{background:#f3f5f8;padding:.8em 1.2em;border-left:4px solid #38629e}
-.maps{display:flex;flex-wrap:wrap;gap:1.2em}
+.maps{display:grid;grid-template-columns:repeat(3,max-content);gap:1.2em}
 figure{margin:0}figcaption{font-size:.85em;color:#5a6572}img{image-rendering:pixelated;display:block}
 """
 
@@ -97,7 +97,8 @@ def as_html(report: Report) -> str:
     told = "".join(f"<p>{html.escape(line)}</p>" for line in report.verdict())
     advised = "".join(f"<li>{html.escape(line)}</li>" for line in advice(report.results, synthetic, real))
     sets = "".join(
-        f"<li>{side}: {html.escape(s.name)}, {s.whole.num_frames} frames of {s.num_sequences} sequences</li>"
+        f"<li>{side}: {html.escape(s.name)}, {s.whole.num_frames} frames, "
+        f"{s.num_sequences} sequence{'' if s.num_sequences == 1 else 's'}</li>"
         for side, s in (("synthetic", synthetic), ("real", real))
     )
     return (
@@ -117,7 +118,7 @@ def _table(results: Sequence[Result]) -> str:
     rows = "".join(
         f'<tr class="{"far" if r.measure.name in far else ""}"><td>{r.measure.name}'
         f'<div class="what">{html.escape(r.measure.about)}</div></td><td>{_text(r.value)}</td>'
-        f"<td>{_text(r.low)} – {_text(r.high)}</td><td>{_text(r.floor)}</td><td>{_text(r.floor_max)}</td>"
+        f"<td>{_interval(r)}</td><td>{_text(r.floor)}</td><td>{_text(r.floor_max)}</td>"
         f"<td>{_text(r.times_floor, 1)}</td><td>{r.measure.unit}</td></tr>"
         for r in results
     )
@@ -178,6 +179,10 @@ def _png(bgr: NDArray[np.uint8]) -> str:
 
 def _text(number: float, digits: int = 4) -> str:
     return "–" if math.isnan(number) else f"{number:.{digits}f}"
+
+
+def _interval(result: Result) -> str:
+    return "–" if math.isnan(result.low) else f"{_text(result.low)} – {_text(result.high)}"
 
 
 def _ratio_text(octaves: float) -> str:
