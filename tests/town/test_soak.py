@@ -138,6 +138,7 @@ client.apply_batch_sync([carla.command.DestroyActor(a.id) for a in [*sensors, *m
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240.0 + 60.0 * MINUTES)
 def test_the_long_drive(client, town) -> None:
     seen: dict[str, Any] = client(
         SOAK, str(MINUTES), str(free_port()), str(os.getpid()), timeout_s=120.0 + 60.0 * MINUTES
