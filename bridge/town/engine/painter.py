@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +86,10 @@ class TownPainter:
         return dict(self._timings_ms)
 
     def warm_up(self) -> None:
-        """Compile (or load) every kernel by drawing two small pictures: all planes, and a wet night."""
+        """Compile (or load) every kernel by drawing two small pictures: all planes, and a wet night.
+
+        What rays need is made ready in a thread of its own: not every drive has a lidar.
+        """
         start = time.perf_counter()
         LOG.info("preparing the town's renderer (the first time on a machine this takes up to a minute)")
         view = CameraView(32, 16, 90.0, Pose(z_m=1.6))
@@ -94,6 +98,7 @@ class TownPainter:
         self.render(view, view.pose, StreetState(weather=wet_night), ("rgb",))
         self._view = None
         LOG.info("the town's renderer is ready: %.1f s", time.perf_counter() - start)
+        threading.Thread(target=self._rays.prepare, name="town-rays", daemon=True).start()
 
     def render(self, view: CameraView, previous_pose: Pose, state: StreetState, planes: Collection[Plane]) -> Planes:
         """Draw the asked-for planes of one camera.

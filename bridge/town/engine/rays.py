@@ -18,6 +18,7 @@ from bridge.town.engine.kernels_rays import BINS, STACK_ROWS, build_tree, cast_o
 from bridge.town.engine.layout import TRI_TAG
 from bridge.town.engine.packing import PackedMesh, pack_part
 from bridge.town.engine.shapes import Motion
+from bridge.town.pose import Pose
 from bridge.town.views import Body, RayHits
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def _static_tree(mesh: PackedMesh) -> Tree:
 class RayCaster:
     """Meets rays with the static town and its bodies; any thread may ask, one is served at a time.
 
-    Leaves and railings are solid. The tree over the static town is built for the first ray.
+    Leaves and railings are solid. The tree over the static town is built by `prepare`, or for the first ray.
     """
 
     def __init__(self, static: PackedMesh) -> None:
@@ -80,6 +81,11 @@ class RayCaster:
         )
         self._roots: dict[str, list[int]] = {}
         self._stack = np.empty((STACK_ROWS, 1), np.int32)
+
+    def prepare(self) -> None:
+        """Build the tree and compile (or load) both kernels, so that the first lidar's first tick is a short one."""
+        car = Body(0, "vehicle.tesla.model3", Pose(), Pose())
+        self.cast(np.array([0.0, 0.0, 1.0]), np.array([[1.0, 0.0, 0.0]]), 1.0, (car,))
 
     def cast(
         self,
