@@ -88,6 +88,14 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
         yield Figure("frame age, p50", report.frame_age_ms.p50, "ms", goal=90.0)
         yield Figure("frame age, p95", report.frame_age_ms.p95, "ms")
 
+    print("the town's pictures ...", file=sys.stderr)
+    from clients.bench.town import measure_pictures
+
+    for (width, height, weather), times_ms in measure_pictures(args.frames).items():
+        goal_hz = (25.0 if width <= 512 else 8.0) if weather == "day" else 0.0
+        rate_hz = 1e3 / float(np.median(times_ms))
+        yield Figure(f"town {width}x{height}, {weather}", rate_hz, "Hz", goal=goal_hz, at_least=True)
+
     print("transport ...", file=sys.stderr)
     transport = measure_transport(args.frames)
     product_ms, bare_ms = float(np.median(transport.product_ms)), float(np.median(transport.bare_ms))
