@@ -2,9 +2,11 @@
 
 What is drawn: `textures`, `facades`, `materials`; `mesh`, `ground`, `buildings`, `trees`, `furniture`, put together by
 `scene`; `cars`, `big_vehicles`, `two_wheelers`, `people` as `shapes`, chosen by `catalogue`.
-What is baked once: `light`, `sky`; kept by `bake`. How it is laid out for the kernels: `layout`, `packing`, `bodies`.
-How it is drawn: `culling`, then `kernels_raster`, then `kernels_shade` (with `kernels_lookup`, `kernels_plane`,
-`kernels_light`) and `kernels_labels`, all called by `painter`. CARLA's left-handed world ends in `frames`.
+What is baked once: `light`, the clouds of `sky`; kept by `bake`. What weather and time of day make of it: `daylight`,
+`sky`, `sun_map`, `lamps`, together `lighting`; after the shading `weather_effects`.
+How it is laid out for the kernels: `layout`, `packing`, `bodies`. How it is drawn: `culling`, then `kernels_raster`,
+then `kernels_shade` (with `kernels_lookup`, `kernels_plane`, `kernels_light`, `kernels_lamps`), `kernels_weather` and
+`kernels_labels`, all called by `painter`. Rays: `rays`. CARLA's left-handed world ends in `frames`.
 """
 
 from bridge.town.engine.catalogue import body_half_extents_m

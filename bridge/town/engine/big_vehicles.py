@@ -115,6 +115,14 @@ def _lamps(mesh: Mesh, ends: tuple[float, float], half: float, z: float, tag: in
         mesh.quad((nose, y0, z), (nose, y1, z), (nose, y1, z + 0.18), (nose, y0, z + 0.18), "headlamp", tag)
         lamp = ((tail, y1, z), (tail, y0, z), (tail, y0, z + 0.2), (tail, y1, z + 0.2))
         mesh.quad(*lamp, "tail_lamp", tag)
+        indicator = "indicator_left" if side > 0 else "indicator_right"
+        low, high = z - 0.1, z - 0.02
+        mesh.quad((nose, y0, low), (nose, y1, low), (nose, y1, high), (nose, y0, high), indicator, tag)
+        mesh.quad((tail, y1, low), (tail, y0, low), (tail, y0, high), (tail, y1, high), indicator, tag)
+        middle = 0.5 * (y0 + y1) - side * 0.2 * half
+        foot = (tail, middle + 0.08, z), (tail, middle - 0.08, z)
+        head = (tail, middle - 0.08, z + 0.12), (tail, middle + 0.08, z + 0.12)
+        mesh.quad(foot[0], foot[1], head[0], head[1], "reverse_lamp", tag)
     mesh.quad((nose, -0.26, z), (nose, 0.26, z), (nose, 0.26, z + 0.11), (nose, -0.26, z + 0.11), "plate", tag)
     mesh.quad((tail, 0.26, z), (tail, -0.26, z), (tail, -0.26, z + 0.11), (tail, 0.26, z + 0.11), "plate", tag)
 
