@@ -26,8 +26,6 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """On a CPU wide 3x3 convolutions take 16 multiplications for four pixels in place of 36."""
     narrow_heads: bool = True
     """On a CPU convolutions to a picture's few channels are one matrix product, shifted and added."""
-    overlap: bool = True
-    """On CUDA what depends on labels alone is computed beside what depends on the last picture."""
     precision: Precision = "float32"
     """Of convolutions; statistics of norms, flow, sampling and blend are float32 always."""
 
@@ -40,5 +38,4 @@ REFERENCE: Final = Speed(
     channels_last=False,
     winograd=False,
     narrow_heads=False,
-    overlap=False,
 )
