@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from torch.nn import functional as F
 from renderer.inputs import one_hot
 from renderer.layers import pool
 from renderer.models.speed import Speed
+
+REACH_PX: Final = 3  # of a 7x7 convolution
+WORTHWHILE: Final = 0.5  # of pixels that are mixed; gathering more costs what it saves
+CHUNK: Final = 8192  # mixed pixels that are gathered at a time: 70 MB for 45 planes
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class LabelStack:
     channels: Tensor | None
     foreground_B1HW: Tensor
     merged: bool
+    mixed: Tensor | None = None
+    """The pixels, (N,) flat, whose surroundings are not all alike; None where a plain convolution serves better."""
 
 
 def make_stacks(
@@ -60,12 +67,15 @@ def make_stacks(
     index = None if len(channels) == offset else torch.tensor(channels, device=planes_BCHW.device)
     before = len(channels) - len(present)
     foreground = [before + place for place, channel in enumerate(present) if channel in foreground_labels]
+    kinds_11HW = _kinds(frames, num_labels) if speed.uniform_regions and speed.merged_encoders else None
     stacks: list[LabelStack] = []
     for scale in reversed(range(num_scales)):
         mask_B1HW = planes_BCHW[:, foreground].sum(1, keepdim=True).clamp_(0, 1)
-        stacks.append(LabelStack(planes_BCHW, index, mask_B1HW, speed.merged_encoders))
+        mixed = None if kinds_11HW is None else _mixed_pixels(kinds_11HW)
+        stacks.append(LabelStack(planes_BCHW, index, mask_B1HW, speed.merged_encoders, mixed))
         if scale:
             planes_BCHW = pool(planes_BCHW)
+            kinds_11HW = None if kinds_11HW is None else _halved(kinds_11HW)
     return stacks[::-1]
 
 
@@ -90,6 +100,9 @@ def first_convolutions(stack: LabelStack, convolutions: Sequence[nn.Module]) -> 
     weights = [_columns(convolution.get_parameter("weight"), stack.channels) for convolution in convolutions]
     biases: list[Tensor] = [convolution.get_parameter("bias") for convolution in convolutions]
     reach = weights[0].shape[-1] // 2
+    if stack.mixed is not None and weights[0].dtype == torch.float32 and reach == REACH_PX:
+        both = _convolve_borders(stack.planes_BCHW, stack.mixed, torch.cat(weights), torch.cat(biases))
+        return list(both.split([len(weight) for weight in weights], dim=1))
     padded_BCHW = F.pad(stack.planes_BCHW.to(weights[0].dtype), (reach, reach, reach, reach), mode="reflect")
     if not stack.merged or len(weights) == 1:
         return [F.conv2d(padded_BCHW, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
@@ -99,3 +112,50 @@ def first_convolutions(stack: LabelStack, convolutions: Sequence[nn.Module]) -> 
 
 def _columns(weight: Tensor, channels: Tensor | None) -> Tensor:
     return weight if channels is None else weight.index_select(1, channels)
+
+
+def _kinds(frames: Sequence[FramePlanes], num_labels: int) -> Tensor | None:
+    """Return (1,1,H,W) float32: a number for each combination of the frames' labels and edges, None if not on a CPU."""
+    kinds_B1HW = None
+    for frame in frames:
+        if frame.dense_BCHW is not None or frame.labels_BHW.device.type != "cpu":
+            return None
+        here_B1HW = frame.labels_BHW[:, None].float()
+        if frame.edges_B1HW is not None:
+            here_B1HW = 2 * here_B1HW + frame.edges_B1HW
+        kinds_B1HW = here_B1HW if kinds_B1HW is None else kinds_B1HW * (2 * num_labels) + here_B1HW
+    return kinds_B1HW if (2 * num_labels) ** len(frames) < 1 << 24 else None
+
+
+def _halved(kinds_11HW: Tensor) -> Tensor:
+    """Return kinds at half the size: that of all pixels that a pooled one is made of, else a number of its own."""
+    highest, lowest = F.max_pool2d(kinds_11HW, 3, 2, 1), -F.max_pool2d(-kinds_11HW, 3, 2, 1)
+    own = -1 - torch.arange(highest.numel(), dtype=torch.float32).view_as(highest)
+    return torch.where(highest == lowest, highest, own)
+
+
+def _mixed_pixels(kinds_11HW: Tensor) -> Tensor | None:
+    padded = F.pad(kinds_11HW, (REACH_PX,) * 4, mode="reflect")
+    window_px = 2 * REACH_PX + 1
+    highest, lowest = F.max_pool2d(padded, window_px, 1), -F.max_pool2d(-padded, window_px, 1)
+    pixels = (highest != lowest).flatten().nonzero().flatten()
+    return pixels if len(pixels) < WORTHWHILE * highest.numel() else None
+
+
+def _convolve_borders(planes_BCHW: Tensor, mixed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return what a convolution makes of planes, (B,C,H,W), B = 1: as for a plain area everywhere, then the mixed
+    pixels one by one, from their surroundings."""
+    _, channels, height_px, width_px = planes_BCHW.shape
+    rows_NC = planes_BCHW[0].flatten(1).t()
+    sums_NO = torch.addmm(bias, rows_NC, weight.sum((2, 3)).t())
+    padded = F.pad(planes_BCHW, (REACH_PX,) * 4, mode="reflect")[0].permute(1, 2, 0).contiguous()
+    padded_width_px, window_px = padded.shape[1], 2 * REACH_PX + 1
+    starts = padded.shape[0] * padded_width_px - window_px + 1
+    spans = padded.as_strided((starts, window_px * channels), (channels, 1))  # each pixel with the six to its right
+    taps_TO = weight.permute(2, 3, 1, 0).reshape(-1, len(weight))
+    lines = torch.arange(window_px) * padded_width_px
+    for pixels in mixed.split(CHUNK):
+        corners = pixels // width_px * padded_width_px + pixels % width_px
+        surroundings = spans[(corners[:, None] + lines).flatten()].view(len(pixels), -1)
+        sums_NO[pixels] = torch.addmm(bias, surroundings, taps_TO)
+    return sums_NO.view(1, height_px, width_px, -1).permute(0, 3, 1, 2)

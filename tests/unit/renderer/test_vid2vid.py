@@ -18,6 +18,7 @@ from renderer.layers import StatNorm
 from renderer.models import fast_layers, vid2vid
 from renderer.models.face_looks import nearest_look
 from renderer.models.family import ModelParts, Shapes, find_family, shapes_of
+from renderer.models.label_stack import FramePlanes, first_convolutions, make_stacks
 from renderer.models.registry import find_preset, model_names
 from renderer.models.speed import REFERENCE, Speed
 from renderer.models.vid2vid_config import SingleConfig, Vid2vidConfig
@@ -340,6 +341,25 @@ def test_speed_leaves_pictures_as_they_are(switch: str, monkeypatch: pytest.Monk
     for i in (2, 3):  # random flow over random pictures: it multiplies the rounding of what it moves
         assert (expected[i].scales[-1].raw_B3HW - found[i].scales[-1].raw_B3HW).abs().max() < 2e-4
         assert (expected[i].picture_B3HW - found[i].picture_B3HW).abs().max() < 2e-3
+
+
+def test_insides_of_regions_are_computed_as_their_borders() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(108, 12, 7).requires_grad_(False), nn.Conv2d(108, 4, 7).requires_grad_(False)]
+    frames = []
+    for shift_px in range(3):
+        labels_HW = torch.full((64, 128), 23, dtype=torch.uint8)
+        labels_HW[40:] = 7
+        labels_HW[30:50, 20 + shift_px : 40 + shift_px] = 26
+        edges = instance_edges((labels_HW == 26).int()[None, None])
+        frames.append(FramePlanes(labels_HW[None], edges))
+    plain = make_stacks(frames, 35, (26,), 2, REFERENCE)
+    fast = make_stacks(frames, 35, (26,), 2, Speed())
+    assert fast[1].mixed is not None
+    assert 0 < len(fast[1].mixed) < 64 * 128 // 2
+    for expected, found in zip(plain, fast, strict=True):
+        for one, other in zip(first_convolutions(expected, layers), first_convolutions(found, layers), strict=True):
+            assert (one - other).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("size_hw", [(10, 18), (9, 17), (5, 6)])
