@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+import math
 
 from bridge.carla_wire import layouts
 from bridge.town.actors import Vehicle, pose_of, transform_of
 from bridge.town.calls.registry import Call, answers
 from bridge.town.props import Prop
-from bridge.town.streets import StreetNetwork
-from bridge.town.views import Painter
 from bridge.town.walkers import Walker
 
 ANY_TAG = 255
-_ABOVE_EVERYTHING_M = 120.0
-_LEAST_HEIGHT_M = 0.2
 _NAMES = {3: "Building", 4: "Wall", 5: "Fence", 6: "Pole", 8: "Sign", 9: "Tree", 14: "ParkedCar", 20: "Furniture"}
-
-
-@lru_cache(maxsize=2)
-def _heights_m(network: StreetNetwork, painter: Painter) -> NDArray[np.float64]:
-    """Return how high each of the network's solid boxes is: where a ray from above meets its middle."""
-    boxes = network.static_boxes
-    if not len(boxes):
-        return np.zeros(0)
-    origins = np.column_stack([boxes[:, 0], boxes[:, 1], np.full(len(boxes), _ABOVE_EVERYTHING_M)])
-    down = np.tile([0.0, 0.0, -1.0], (len(boxes), 1))
-    hits = painter.cast(origins, down, _ABOVE_EVERYTHING_M, ())
-    heights = np.where(np.isfinite(hits.distance_m), _ABOVE_EVERYTHING_M - hits.distance_m, 0.0)
-    return np.maximum(heights, _LEAST_HEIGHT_M)
 
 
 def _static_boxes(call: Call, tag: int) -> list[tuple[int, int, layouts.BoundingBox]]:
     """Return number, tag and box (world axes) of the static town's solid things with a tag."""
     network = call.simulation.network
     found = []
-    heights = _heights_m(network, call.simulation.painter)
-    rows = zip(network.static_boxes.tolist(), network.static_tags.tolist(), heights.tolist(), strict=True)
+    columns = (network.static_boxes, network.static_tags, network.static_heights_m)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
     for number, ((x_m, y_m, half_x_m, half_y_m, yaw_rad), own_tag, height_m) in enumerate(rows, 1):
         if tag in (ANY_TAG, own_tag):
             half_z = 0.5 * height_m
             box = layouts.BoundingBox(
                 layouts.Vector3D(x_m, y_m, half_z),
                 layouts.Vector3D(half_x_m, half_y_m, half_z),
-                layouts.Rotation(yaw=float(np.degrees(yaw_rad))),
+                layouts.Rotation(yaw=math.degrees(yaw_rad)),
             )
             found.append((number, own_tag, box))
     return found
@@ -81,15 +61,15 @@ def get_environment_objects(call: Call, tag: int) -> list[layouts.EnvironmentObj
 
 @answers("get_all_level_BBs", takes_lock=False)
 def get_all_level_bbs(call: Call, tag: int) -> list[layouts.BoundingBox]:
-    """The boxes in world axes of all that has a tag (255: all): the static town's things, vehicles, walkers, props."""
-    boxes = [box for _number, _tag, box in _static_boxes(call, tag)]
+    """The boxes in world axes of all with a tag (255: all): vehicles, walkers, props, then the static town's things."""
+    boxes = []
     with call.simulation.lock:
         for actor in call.simulation.episode.actors.values():
             if isinstance(actor, Vehicle | Walker | Prop) and (tag == ANY_TAG or bytes([tag]) == actor.semantic_tags):
                 box = actor.bounding_box
                 world = transform_of(actor.pose.compose(pose_of(layouts.Transform(box.location))))
                 boxes.append(layouts.BoundingBox(world.location, box.extent, world.rotation, actor.actor_id))
-    return boxes
+    return boxes + [box for _number, _tag, box in _static_boxes(call, tag)]
 
 
 @answers("enable_environment_objects", without_effect=True)
