@@ -185,7 +185,7 @@ answer(first=first, mass=vehicle.get_physics_control().mass, bus=bus.get_physics
     assert seen["mass"] == 2 * mass and seen["bus"] > 3 * mass
     assert seen["load"] == pytest.approx(2 * mass * 9.81, rel=0.05), "the tyres carry the vehicle"
     assert seen["speed"] == pytest.approx(seen["true_speed"], rel=1e-3)
-    assert 0.6 * max_steer_deg < seen["steer"] <= max_steer_deg
+    assert 0.35 * max_steer_deg < seen["steer"] <= max_steer_deg
     assert seen["rpm"] >= 900.0
 
 
@@ -358,6 +358,7 @@ above = point.location + 5.0 * point.get_right_vector() + carla.Location(z=4)
 hit = world.ground_projection(above, 20.0)
 rays = world.cast_ray(above, above - carla.Location(z=8))
 boxes = world.get_level_bbs(carla.CityObjectLabel.Car)
+boxes.sort(key=lambda box: box.location.distance(vehicle.get_location()))
 answer(z=hit.location.z, label=int(hit.label), missed=world.ground_projection(above, 1.0) is None, rays=len(rays),
        box=xyz(boxes[0].location), at=xyz(vehicle.get_location()), half=boxes[0].extent.z)
 """)

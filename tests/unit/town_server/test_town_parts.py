@@ -233,7 +233,7 @@ def test_compass_and_gravity() -> None:
     assert compass_rad(Pose(yaw_deg=0.0)) == pytest.approx(math.pi / 2)
     from bridge.carla_wire.streams import decode_inertial
 
-    upside_down = decode_inertial(ImuSensor(1, describe("sensor.other.imu"), Pose(roll_deg=180.0)).measure())
+    upside_down = decode_inertial(ImuSensor(1, describe("sensor.other.imu"), Pose(roll_deg=180.0)).measure(9.81))
     assert upside_down.accelerometer.z == pytest.approx(-9.81)
 
 
