@@ -131,7 +131,8 @@ def test_a_wet_road_mirrors_the_sky(painter: TownPainter, view: CameraView) -> N
 def test_a_wet_road_mirrors_lamps_at_night(network: StreetNetwork, painter: TownPainter, view: CameraView) -> None:
     wet = NIGHT._replace(wetness=100.0, precipitation_deposits=100.0)
     car = car_ahead(network, 14.0, BRAKE | LOW_BEAM)
-    pictures = [light_of(painter, view, StreetState((car,), weather=weather)) for weather in (NIGHT, wet)]
+    off = tuple(LampState(is_on=False) for _ in range(500))
+    pictures = [light_of(painter, view, StreetState((car,), weather=weather, lamps=off)) for weather in (NIGHT, wet)]
     semantic, depth = labels_of(painter, view)
     road = (semantic == tags.ROAD) & (depth > 6.0) & (depth < 13.0)
     red = [(picture[road][:, 0] - picture[road][:, 2]).max() for picture in pictures]
