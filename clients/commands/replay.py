@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ DESCRIPTION = (
     "Watch a recording: space pauses, the arrows step, the mouse scrubs on the time line, H shows all keys. With "
     "--model its pictures are made anew by that model while you watch. Without a display it writes a video."
 )
+RECORDED: Final = "recorded"
 DEFAULT_VIDEO: Final = Path("replay.mp4")
 
 
@@ -18,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive replay`."""
     parser.add_argument("recording", metavar="DIR", type=Path, help="the recording")
     parser.add_argument("--model", metavar="NAME", default="", help="a model instead of the recorded pictures")
+    parser.add_argument(
+        "--beside", metavar="NAME", default="", help='a second model for the left half, or "recorded" (with --model)'
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument("--labels", action="store_true", help="begin with the label overlay")
     parser.add_argument("--headless", action="store_true", help="no window: write a video")
@@ -28,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay in a window, or write the video."""
+    from bridge.protocol.errors import UsageError
     from bridge.recording.reader import Recording
-    from clients.recordings.replay import Player, hud_of, open_source, write_replay
+    from clients.recordings.replay import Beside, Player, hud_of, open_source, write_replay
+    from clients.viewer.composer import Composer
     from clients.viewer.window import display_missing
 
     recording = Recording(args.recording)
@@ -39,15 +46,25 @@ def run(args: argparse.Namespace) -> int:
     if not headless and (missing := display_missing()):
         headless = True
         print(f"{missing}: writing {DEFAULT_VIDEO} instead of opening a window", file=sys.stderr)
-    with open_source(args.recording, args.model, args.device) as (source, model):
+    if args.beside and not args.model:
+        raise UsageError("--beside compares with the model of --model", "Name both")
+    composer = Composer()
+    composer.show_labels = args.labels
+    with contextlib.ExitStack() as stack:
+        source, model = stack.enter_context(open_source(args.recording, args.model, args.device))
+        if args.beside:
+            name = "" if args.beside == RECORDED else args.beside
+            left, left_model = stack.enter_context(open_source(args.recording, name, args.device))
+            composer.names = (f"{left_model}, recorded" if not name else left_model, model)
+            source = Beside(left, source)
         if headless:
             out = args.record or DEFAULT_VIDEO
-            write_replay(recording, source, model, out, args.labels)
+            write_replay(recording, source, model, out, composer)
             print(f"{out}: {len(recording)} frames", file=sys.stderr)
             return 0
         from clients.viewer.playback import Playback
 
-        playback = Playback(source, Player([row.time_s for row in recording.rows]), hud_of(recording, model))
-        playback.composer.show_labels = args.labels
+        player = Player([row.time_s for row in recording.rows])
+        playback = Playback(source, player, hud_of(recording, model), composer)
         playback.run(recording.size_hw[1], recording.size_hw[0])
     return 0

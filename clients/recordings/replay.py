@@ -6,6 +6,7 @@ import bisect
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -62,6 +63,36 @@ def open_source(folder: Path, model_name: str, device_name: str) -> Iterator[tup
     size_hw = picture_size(model.card, Recording(folder).size_hw, None)
     with RenderAhead(folder, lambda pairs: render_pairs(pairs, model, size_hw)) as ahead:
         yield ahead, model.card.name
+
+
+class Beside:
+    """The pictures of one source in place of the camera's, beside those of another: two models on one drive."""
+
+    def __init__(self, left: PairSource, right: PairSource) -> None:
+        self._left = left
+        self._right = right
+
+    def __len__(self) -> int:
+        return len(self._right)
+
+    @property
+    def num_ready(self) -> int:
+        """How many pairs, from the first, both sources can give."""
+        return min(self._left.num_ready, self._right.num_ready)
+
+    def pair(self, index: int) -> FramePair:
+        """Return a pair that is ready in both."""
+        return _beside(self._left.pair(index), self._right.pair(index))
+
+    def wait_pair(self, index: int) -> FramePair:
+        """Return a pair as soon as it is ready in both."""
+        return _beside(self._left.wait_pair(index), self._right.wait_pair(index))
+
+
+def _beside(left: FramePair, right: FramePair) -> FramePair:
+    if left.rendered is None:
+        return right
+    return replace(right, sensor=replace(right.sensor, rgb=left.rendered.rgb))
 
 
 class Player:
@@ -147,14 +178,15 @@ def hud_of(recording: Recording, model: str) -> Callable[[FramePair, str], HudSt
     return hud
 
 
-def write_replay(recording: Recording, source: PairSource, model: str, out: Path, labels: bool = False) -> None:
+def write_replay(
+    recording: Recording, source: PairSource, model: str, out: Path, composer: Composer | None = None
+) -> None:
     """Write the viewer's picture of every frame to an .mp4 in simulation time; raises OutputError and UsageError."""
     if out.suffix.lower() != ".mp4":
         raise UsageError(f"{out} is not a video", "Name a file that ends in .mp4")
     height, width = recording.size_hw
     hud = hud_of(recording, model)
-    composer = Composer()
-    composer.show_labels = labels
+    composer = composer or Composer()
     times_s = _steady([row.time_s for row in recording.rows])
     with (
         open_pictures(out, recording.manifest.fixed_delta_s, (height, 2 * width)) as sink,

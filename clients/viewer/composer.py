@@ -26,7 +26,8 @@ class Composer:
 
     `half_size_px` is (width, height) of each half, None for the frames' own: text is drawn at that size, so that it is
     sharp in a window of any size. `show_labels` blends the label map's colours over the original; `show_hud` and
-    `show_help` are the panels; `help_rows` are the keys and what they do.
+    `show_help` are the panels. `help_rows` are the keys and what they do; `names` what the halves are called, "" for
+    what they are.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class Composer:
         self.show_hud = True
         self.show_help = False
         self.help_rows = help_rows()
+        self.names: tuple[str, str] = ("", "")
         self._canvas_bgra = np.zeros((0, 0, 4), np.uint8)
         self._surface: pygame.Surface | None = None
         self._hud: Hud | None = None
@@ -54,12 +56,12 @@ class Composer:
         if self.show_hud:
             ego = sensor.ego
             text.draw_panel(surface, cells(hud, ego.speed_m_s, ego.gear, ego.autopilot))
-            name = "original" if sensor.rgb is not None else "label map"
+            name = self.names[0] or ("original" if sensor.rgb is not None else "label map")
             text.draw_chip(surface, 0, name + (" + labels" if self.show_labels else ""), sensor.frame_id)
             if rendered is None:
                 text.draw_chip(surface, width, f"{name}, not synthesized", sensor.frame_id, alert=True)
             else:
-                text.draw_chip(surface, width, "synthesized", rendered.frame_id)
+                text.draw_chip(surface, width, self.names[1] or "synthesized", rendered.frame_id)
         if notice := hud.notice or pair.notice:
             text.draw_notice(surface, notice)
         if self.show_help:

@@ -37,9 +37,15 @@ class PlaybackKey:
 class Playback:
     """A replay in a window. For the main thread; without a window its methods are those that the keys call."""
 
-    def __init__(self, source: PairSource, player: Player, hud: Callable[[FramePair, str], HudState]) -> None:
+    def __init__(
+        self,
+        source: PairSource,
+        player: Player,
+        hud: Callable[[FramePair, str], HudState],
+        composer: Composer | None = None,
+    ) -> None:
         self.player = player
-        self.composer = Composer()
+        self.composer = composer or Composer()
         self.composer.help_rows = tuple((key.names, key.does) for key in KEYS)
         self.closed = False
         self._source = source

@@ -136,11 +136,15 @@ def test_replayed_without_a_window_it_is_a_video(recorded: Path) -> None:
     run = vidrive(recorded.parent, "replay", "drive", "--labels")
     assert run.returncode == 0, run.stderr
     assert "writing replay.mp4 instead of opening a window" in run.stderr
+    run = vidrive(
+        recorded.parent, "replay", "drive", "--model", "street-photo", "--beside", "recorded", "--record", "d.mp4"
+    )
+    assert run.returncode == 0, run.stderr
     run = vidrive(recorded.parent, "replay", "drive", "--model", "street-photo", "--record", "b.mp4")
     assert run.returncode == 0, run.stderr
     run = vidrive(recorded.parent, "export", "drive", "--format", "video", "--out", "c.mp4")
     assert run.returncode == 0, run.stderr
-    for name in ("replay.mp4", "b.mp4", "c.mp4"):
+    for name in ("replay.mp4", "b.mp4", "c.mp4", "d.mp4"):
         with av.open(str(recorded.parent / name)) as video:
             assert [(frame.width, frame.height) for frame in video.decode(video=0)] == [(512, 128)] * 40
     # The same weights paint the recorded pictures, so both videos show the same.
@@ -159,6 +163,7 @@ def test_replayed_without_a_window_it_is_a_video(recorded: Path) -> None:
         (("render", "drive", "--out", "drive"), "is a recording, and pictures would lie among its files"),
         (("record", "--out", "drive"), "drive is not empty"),
         (("replay", "nowhere"), "there is no folder nowhere"),
+        (("replay", "drive", "--headless", "--beside", "recorded"), "--beside compares with the model of --model"),
         (("replay", "drive", "--record", "x.avi"), "x.avi is not a video"),
         (("replay", "drive", "--headless", "--model", "nightmare"), "there is no model 'nightmare'"),
         (("export", "drive", "--format", "vid2vid", "--out", "drive"), "the export would lie among its files"),

@@ -18,7 +18,7 @@ from bridge.protocol.frames import FramePair, RenderedFrame
 from clients.recordings.layouts import SceneIds
 from clients.recordings.pairs import RecordedPairs
 from clients.recordings.render_ahead import RenderAhead
-from clients.recordings.replay import Player, hud_of
+from clients.recordings.replay import Beside, Player, hud_of
 from clients.viewer.playback import KEYS, Playback
 from clients.viewer.window import Window
 from tests.unit.recording.recorded_drives import HEIGHT, WIDTH, make_pair, record
@@ -171,6 +171,27 @@ def test_frames_are_shown_as_they_are_rendered(tmp_path: Path) -> None:
             assert rendered is not None
             assert (rendered.rgb == index).all()
         go_on.release(2)
+
+
+def test_two_models_beside_each_other(tmp_path: Path) -> None:
+    folder = record(tmp_path / "drive", 2)
+
+    def render(pairs: RecordedPairs) -> Iterator[FramePair]:
+        for index in range(len(pairs)):
+            sensor = pairs.pair(index).sensor
+            picture = np.full((HEIGHT, WIDTH, 3), index + 7, np.uint8)
+            yield FramePair(sensor, RenderedFrame(sensor.frame_id, 1, picture, {}), 0.0)
+
+    with RecordedPairs(folder) as recorded, RenderAhead(folder, render) as again:
+        beside = Beside(recorded, again)
+        for index in (0, 1):
+            pair = beside.wait_pair(index)
+            was = make_pair(100 + index).rendered
+            assert was is not None
+            assert pair.rendered is not None
+            assert np.array_equal(pair.sensor.rgb, was.rgb)
+            assert (pair.rendered.rgb == index + 7).all()
+        assert (len(beside), beside.num_ready) == (2, 2)
 
 
 def test_what_ends_the_rendering_is_told_where_it_is_watched(tmp_path: Path) -> None:
