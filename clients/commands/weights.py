@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.protocol.errors import UsageError
+from clients.commands.drive import picture_size
 
 if TYPE_CHECKING:
     from renderer.weights_store import ImportedCard
@@ -37,11 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("verify", "whether imported weights are still those of their card"),
     ):
         verbs.add_parser(verb, help=line).add_argument("name", metavar="NAME")
+    export = verbs.add_parser("export", help="a vid2vid's recurrent generator as ONNX; needs the extra vidrive[onnx]")
+    export.add_argument("name", metavar="NAME")
+    export.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="the file to write")
+    export.add_argument("--size", type=picture_size, metavar="WxH", help="of its pictures (default: the native size)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
-    verbs = {"import": _import, "list": _list, "show": _show, "verify": _verify}
+    verbs = {"import": _import, "list": _list, "show": _show, "verify": _verify, "export": _export}
     return verbs[args.verb](args)
 
 
@@ -114,4 +119,12 @@ def _verify(args: argparse.Namespace) -> int:
 
     card = verify_imported(args.name)
     print(f"{card.name} is whole: {card.weights_bytes:,} bytes, sha256 {card.weights_sha256}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from renderer.weights_export import export_onnx
+
+    height_px, width_px = export_onnx(args.name, args.onnx, args.size[::-1] if args.size else None)
+    print(f"{args.onnx}: one steady frame of {width_px}x{height_px}; first frames and one-hots are the caller's")
     return 0

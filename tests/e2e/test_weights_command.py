@@ -17,8 +17,12 @@ import pytest
 import torch
 
 from clients.cli import main
+from renderer.inputs import ModelInput, instance_edges, one_hot
+from renderer.models.vid2vid import advance
+from renderer.models.vid2vid_networks import Vid2vid
+from renderer.weights_export import SteadyFrame, write_out_norms
 from renderer.weights_store import imported_names, read_imported_card
-from tests.e2e.published_checkpoints import Networks, Weights, error_of, pack_tar, pack_zip, write
+from tests.e2e.published_checkpoints import CONFIG, Networks, Weights, error_of, pack_tar, pack_zip, write
 
 # -- what arrives ------------------------------------------------------------------------------------------------------
 
@@ -209,3 +213,38 @@ def test_a_model_without_first_frames_takes_the_real_pictures(
     assert "reads instance maps too, and there are none" in capfd.readouterr().err
     assert main(["render", "in/test_A", "--model", "mine", "--out", "again"]) == 2
     assert "Give the first frames" in capfd.readouterr().err
+
+
+def test_without_onnx_the_export_says_what_to_install(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    run = weights("export", "mine", "--onnx", "x.onnx")
+    assert "needs the package onnx, which is not installed. pip install 'vidrive[onnx]'" in error_of(run)
+
+
+def test_the_exported_function_is_the_recurrent_step() -> None:
+    """What is exported, three frames of planes and past pictures in, against the model's own fourth frame."""
+    torch.manual_seed(3)
+    network = Vid2vid(CONFIG).eval()
+    rng = np.random.default_rng(3)
+    frames = [
+        ModelInput(
+            labels_BHW=torch.from_numpy(rng.choice(np.array([7, 11, 26], np.uint8), (1, 64, 64))),
+            instances_B1HW=torch.from_numpy(rng.integers(0, 3, (1, 1, 64, 64), np.int32)),
+        )
+        for _ in range(4)
+    ]
+    state = None
+    with torch.inference_mode():
+        for frame in frames[:3]:
+            _, state = advance(network, frame, state)
+        assert state is not None
+        planes = [one_hot(frame.labels_BHW, CONFIG.num_labels) for frame in frames[1:]]
+        edges = [instance_edges(frame.instances_B1HW) for frame in frames[1:] if frame.instances_B1HW is not None]
+        planes_TCHW = torch.cat([torch.cat(both, 1) for both in zip(planes, edges, strict=True)])
+        pictures = [torch.cat(scale) for scale in state.pictures]
+        drawn, after = advance(network, frames[3], state)
+        write_out_norms(network)
+        found = SteadyFrame(network, CONFIG)(planes_TCHW, *pictures)
+    for scale, expected in zip(found, after.pictures, strict=True):
+        torch.testing.assert_close(scale, torch.cat(expected), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[-1][-1:], drawn.picture_B3HW, rtol=0, atol=1e-4)
