@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from golden import load_case
-from test_vid2vid import CASES, network_of, scenes
+from test_vid2vid import CASES, network_of, one_thread, scenes
 
 from renderer.speed_trial import half_precision_psnr_db
+
+__all__ = ["one_thread"]  # a fixture: two threads take ten times as long for networks this narrow
 
 
 @pytest.mark.parametrize("name", ["v2v_label2city_512", "v2v_label2city_1024_g1"])
