@@ -156,6 +156,6 @@ def _convolve_borders(planes_BCHW: Tensor, mixed: Tensor, weight: Tensor, bias: 
     lines = torch.arange(window_px) * padded_width_px
     for pixels in mixed.split(CHUNK):
         corners = pixels // width_px * padded_width_px + pixels % width_px
-        surroundings = spans[(corners[:, None] + lines).flatten()].view(len(pixels), -1)
+        surroundings = spans[(corners[:, None] + lines).flatten()].view(len(pixels), len(taps_TO))
         sums_NO[pixels] = torch.addmm(bias, surroundings, taps_TO)
     return sums_NO.view(1, height_px, width_px, -1).permute(0, 3, 1, 2)
