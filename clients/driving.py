@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import msgspec
@@ -27,10 +27,12 @@ from bridge.protocol.messages import ModelCard, PictureCodec
 from bridge.render_client import RenderClient
 from bridge.trace import Trace
 from clients.recorder import Recorder
-from clients.recordings.sink import RecordedSource, RecordingWish, open_recording
 from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
 from clients.viewer.hud import HudState
+
+if TYPE_CHECKING:
+    from clients.recordings.sink import RecordingWish
 
 RENDERER_DEADLINE_S: Final = 5.0
 _log = logging.getLogger("vidrive")
@@ -198,6 +200,8 @@ class DriveThread:
         if plan.recording is None:
             yield []
             return
+        from clients.recordings.sink import RecordedSource, open_recording  # with its codecs' compiler
+
         source = RecordedSource(
             label_space=street.rig.label_space, simulator_version=street.world.version, seed=plan.seed, card=card
         )
