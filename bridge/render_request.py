@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,14 @@ from bridge.protocol.frames import SensorFrame
 from bridge.protocol.labels import map_labels
 from bridge.protocol.messages import BodyMotion, Codec, ModelCard, Motion, PlaneHeader, PlaneName, Render
 from bridge.protocol.shared_memory import lay_out
+
+_FIELDS: Final[dict[PlaneName, str]] = {
+    "labels": "label_map",
+    "instances": "instance_map",
+    "depth_m": "depth_m",
+    "flow_px": "flow_px",
+    "rgb": "rgb",
+}
 
 
 def refuse_mismatch(card: ModelCard, frame: SensorFrame) -> None:
@@ -35,14 +45,7 @@ def refuse_mismatch(card: ModelCard, frame: SensorFrame) -> None:
 
 
 def _plane_of(frame: SensorFrame, plane: PlaneName) -> NDArray | None:
-    planes: dict[PlaneName, NDArray | None] = {
-        "labels": frame.label_map,
-        "instances": frame.instance_map,
-        "depth_m": frame.depth_m,
-        "flow_px": frame.flow_px,
-        "rgb": frame.rgb,
-    }
-    return planes.get(plane)
+    return getattr(frame, _FIELDS[plane]) if plane in _FIELDS else None
 
 
 def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec) -> tuple[Render, list[NDArray]]:

@@ -114,27 +114,40 @@ def model_input(
     `labels` (H,W) u8, `instances` (H,W) u16 or u8, `depth_m` (H,W) f32 or f16, `rgb` (H,W,3) u8: the simulator's own
     picture, with which a sequence begins for models that ask for it.
     """
-    labels = planes["labels"].copy()  # checked below, and then nobody else's to change
+    labels, rgb = planes["labels"].copy(), planes.get("rgb")  # copied, then checked: nobody else's to change any more
     if labels.dtype != np.uint8:
         raise RenderRefused("bad-plane", f"the label map is {labels.dtype}", "Send 8-bit class ids")
     try:
         check_labels(labels, card.label_space)
     except LabelError as error:
         raise RenderRefused("bad-labels", error.what, error.hint) from None
-    depth, instances, rgb = planes.get("depth_m"), planes.get("instances"), planes.get("rgb")
-    if depth is not None and not _is_finite(depth):
-        raise RenderRefused("bad-plane", "the depth plane holds what is not a finite number", "Send depth in metres")
-    if instances is not None and instances.dtype.kind != "u":
-        raise RenderRefused("bad-plane", f"the instance map is {instances.dtype}", "Send 16-bit ids")
     if rgb is not None and (rgb.dtype != np.uint8 or rgb.shape[2:] != (3,)):
         raise RenderRefused("bad-plane", f"the picture is {rgb.dtype} {rgb.shape}", "Send 8-bit RGB")
     return ModelInput(
         labels_BHW=torch.from_numpy(labels).to(device)[None],
-        depth_B1HW=None if depth is None else _tensor(depth, np.float32, device)[None, None],
-        instances_B1HW=None if instances is None else _tensor(instances, np.int32, device)[None, None],
+        depth_B1HW=_depth(planes.get("depth_m"), device),
+        instances_B1HW=_instances(planes.get("instances"), device),
         motion=None if motion is None else engine_motion(motion),
         first_B3HW=None if rgb is None else signed_picture(rgb, device),
     )
+
+
+def _depth(plane: NDArray | None, device: torch.device) -> Tensor | None:
+    if plane is None:
+        return None
+    depth = np.array(plane, np.float32)
+    # The extremes carry every NaN and infinity along.
+    if plane.dtype.kind != "f" or not (math.isfinite(depth.min()) and math.isfinite(depth.max())):
+        raise RenderRefused("bad-plane", "the depth plane holds what is not a finite number", "Send depth in metres")
+    return torch.from_numpy(depth).to(device)[None, None]
+
+
+def _instances(plane: NDArray | None, device: torch.device) -> Tensor | None:
+    if plane is None:
+        return None
+    if plane.dtype.kind != "u":
+        raise RenderRefused("bad-plane", f"the instance map is {plane.dtype}", "Send 16-bit ids")
+    return _tensor(plane, np.int32, device)[None, None]
 
 
 def signed_picture(rgb: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -159,11 +172,6 @@ def _matrices(rows: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
     if not np.isfinite(matrices).all() or (np.abs(np.linalg.det(matrices[:, :3, :3])) < 1e-6).any():
         raise RenderRefused("bad-motion", "a pose that is not a rigid motion", "Send 3x4 rows of world_from_camera")
     return matrices
-
-
-def _is_finite(depth: NDArray) -> bool:
-    """Whether an array holds finite floating-point numbers: extremes carry every NaN and infinity along."""
-    return depth.dtype.kind == "f" and math.isfinite(depth.min()) and math.isfinite(depth.max())
 
 
 def _tensor(array: NDArray, dtype: type[np.generic], device: torch.device) -> Tensor:

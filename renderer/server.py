@@ -178,8 +178,8 @@ class RenderServer:
     def _render(self, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
         start_s = time.perf_counter()
         check_request(self._model.card, request)
-        planes = wire.decode_planes(request, frames, session.memory)
-        frame = model_input(self._model.card, planes, request.motion, self._model.device)
+        received = wire.decode_planes(request, frames, session.memory)
+        frame = model_input(self._model.card, received, request.motion, self._model.device)
         decoded_s = time.perf_counter()
         output, reset = session.render(self._model, frame, request)
         rendered_s = time.perf_counter()
@@ -190,9 +190,9 @@ class RenderServer:
         rendered = Rendered(
             sequence=request.sequence, frame_id=request.frame_id, planes=(header,), stages_ms=stages_ms, reset=reset
         )
-        reply = wire.encode(rendered, [output.rgb], session.memory)
+        planes = wire.encode_planes((header,), [output.rgb], session.memory)
         stages_ms["encode"] = (time.perf_counter() - rendered_s) * 1e3
-        return [wire.encode_header(rendered), *reply[1:]]
+        return [wire.encode_header(rendered), *planes]
 
     def _send(self, routing_id: bytes, reply: list[wire.Buffer]) -> None:
         try:

@@ -8,7 +8,6 @@ of one, each side writes only while the other waits.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import stat
@@ -46,6 +45,8 @@ class SharedMemory:
         """Make it; raises OSError where the system has no such memory."""
         if not sys.platform.startswith("linux"):
             raise OSError("this system has no sealed anonymous files")
+        import fcntl  # Unix has it only
+
         self._file = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self._file, NUM_BYTES)
@@ -66,6 +67,10 @@ class SharedMemory:
 
 def attach(offer: MemoryOffer) -> memoryview:
     """Return the bytes of a client's shared memory; raises WireError for what is not such memory of this user."""
+    if not sys.platform.startswith("linux"):
+        raise WireError("this system has no sealed anonymous files", _HINT)
+    import fcntl  # Unix has it only
+
     path = Path(f"/proc/{offer.process_id}/fd/{offer.file_descriptor}")
     try:
         if not str(path.readlink()).startswith(f"/memfd:{_NAME}"):  # never open what could block or be a device
@@ -79,6 +84,8 @@ def attach(offer: MemoryOffer) -> memoryview:
         if status.st_uid != os.geteuid() or status.st_size != NUM_BYTES or not sealed:
             raise WireError("a client's shared memory has another owner, size or seal", _HINT)
         memory = memoryview(mmap.mmap(file, NUM_BYTES))
+    except OSError as error:
+        raise WireError(f"a client's shared memory cannot be mapped ({error.strerror})", _HINT) from None
     finally:
         os.close(file)
     if memory[-TOKEN_BYTES:] != offer.token:

@@ -63,12 +63,16 @@ def encode(message: Message, arrays: Sequence[NDArray] = (), memory: memoryview 
     Raises MessageTooLarge for a plane that the peer would not take.
     """
     headers = message.planes if isinstance(message, Render | Rendered) else ()
+    return [encode_header(message), *encode_planes(headers, arrays, memory)]
+
+
+def encode_planes(
+    headers: Sequence[PlaneHeader], arrays: Sequence[NDArray], memory: memoryview | None = None
+) -> list[Buffer]:
+    """Return the byte frames of planes alone; `encode` without the header."""
     if len(headers) != len(arrays):
         raise ValueError(f"{len(headers)} plane headers for {len(arrays)} arrays")
-    return [
-        encode_header(message),
-        *(_encode_plane(h, array, memory) for h, array in zip(headers, arrays, strict=True)),
-    ]
+    return [_encode_plane(header, array, memory) for header, array in zip(headers, arrays, strict=True)]
 
 
 def encode_header(message: Message) -> bytes:

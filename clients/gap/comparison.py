@@ -1,7 +1,8 @@
 """Two sets of label maps compared: each measure with its floor among real drives, and how sure it is.
 
 The floor is the same measure between halves of the real set, split by sequence: what two real drives differ by. The
-interval is the middle 90 % of the measure over sets drawn again, with replacement, from the parts of both (bootstrap).
+interval is the basic bootstrap's (Davison and Hinkley 1997, 5.2): the measure over sets drawn again, with replacement,
+from the parts of both, mirrored at the value, because a distance of drawn sets is larger than that of the sets.
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ class Result:
 
     @property
     def times_floor(self) -> float:
-        """How many times the floor the value is; NaN where there is none."""
-        return self.value / self.floor if self.floor > 0 else float("nan")
+        """How many times the floor the value is; infinite where real drives do not differ at all, NaN if unknown."""
+        if self.floor > 0:
+            return self.value / self.floor
+        return float("inf") if self.value > 0 and self.floor == 0 else float("nan")
 
 
 def count_set(
@@ -125,15 +128,16 @@ def _result(
     floors = [measure.distance(one, other) for one, other in halves]
     drawn = np.array([measure.distance(ours, theirs) for ours, theirs in draws])
     known = drawn[~np.isnan(drawn)]
-    low, high = np.percentile(known, INTERVAL) if known.size else (float("nan"),) * 2
+    value = measure.distance(synthetic, real)
+    upper, lower = np.percentile(known, INTERVAL) if known.size else (float("nan"),) * 2
     kept = [floor for floor in floors if not np.isnan(floor)]
     return Result(
         measure,
-        measure.distance(synthetic, real),
+        value,
         float(np.mean(kept)) if kept else float("nan"),
         max(kept, default=float("nan")),
-        float(low),
-        float(high),
+        max(0.0, 2 * value - float(lower)),
+        max(0.0, 2 * value - float(upper)),
     )
 
 

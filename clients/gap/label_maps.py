@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -78,16 +79,22 @@ class _PngMaps:
 
 @dataclass(frozen=True)
 class _RecordedMaps:
-    """Reads a recording's label maps; opens it anew in each process."""
+    """Reads a recording's label maps."""
 
     folder: Path
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
-        recording = Recording(self.folder)
+        recording = _opened(self.folder)
         labels = recording.plane("labels", index)
         if labels is None:
             raise UsageError(f"{self.folder} has no label map {index}", "Record again")
         return _common(labels, recording.manifest.label_space)
+
+
+@lru_cache(maxsize=2)
+def _opened(folder: Path) -> Recording:
+    """A recording, opened once in each process: a long one's table takes a second to read."""
+    return Recording(folder)
 
 
 def _of_recording(folder: Path) -> MapSequence:

@@ -13,26 +13,32 @@ from clients.gap.measures import class_log_ratios, objects_per_frame, vocabulary
 
 CLEARLY: Final = 1.5  # times the largest difference among real drives: beyond it a measure is called a gap
 _NOTABLE_OCTAVES: Final = 1.0
+_ROUNDING: Final = 1e-9
 
 
 def worst(results: Sequence[Result]) -> list[Result]:
     """Return the measures that are clearly beyond what real drives differ by, the farthest first."""
-    beyond = [r for r in results if r.value > CLEARLY * r.floor_max and r.times_floor > CLEARLY]
+    beyond = [r for r in results if r.value > max(CLEARLY * r.floor_max, _ROUNDING) and r.times_floor > CLEARLY]
     return sorted(beyond, key=lambda r: r.times_floor, reverse=True)
 
 
 def verdict(results: Sequence[Result], synthetic: MapSet, real: MapSet) -> list[str]:
     """Return three lines: how far, where most, and which classes."""
-    times = [r.times_floor for r in results if not math.isnan(r.times_floor)]
+    known_results = [r for r in results if not math.isnan(r.times_floor) or r.floor == r.value == 0]
+    times = [r.times_floor for r in results if math.isfinite(r.times_floor)]
     farthest = worst(results)
     how_far = float(np.exp(np.mean(np.log(np.maximum(times, 1e-3))))) if times else float("nan")
-    known = f"{len(farthest)} of {len(times)} measures clearly beyond what real drives differ by"
-    named = ", ".join(f"{r.measure.name} {r.times_floor:.0f}x" for r in farthest[:3]) or "none"
+    known = f"{len(farthest)} of {len(known_results)} measures clearly beyond what real drives differ by"
+    named = ", ".join(f"{r.measure.name} {_times(r)}" for r in farthest[:3]) or "none"
     return [
         f"labels: {how_far:.1f} times the distance between real drives; {known}",
         f"farthest: {named}",
         f"classes: {_classes(synthetic, real)}",
     ]
+
+
+def _times(result: Result) -> str:
+    return f"{result.times_floor:.0f}x" if math.isfinite(result.times_floor) else f"{result.value:.3g} instead of 0"
 
 
 def _classes(synthetic: MapSet, real: MapSet) -> str:
@@ -74,7 +80,7 @@ def advice(results: Sequence[Result], synthetic: MapSet, real: MapSet) -> list[s
     if "border directions" in clear or "polygonality" in clear:
         lines.append(
             "Train with label maps whose borders are drawn as by hand (jittered, simplified, thickened poles): "
-            f"an engine's run straight ({by_name['border directions'].times_floor:.0f}x the difference of real drives)"
+            f"an engine's run straight ({_times(by_name['border directions'])} the difference of real drives)"
         )
     if by_name["vocabulary"].value > 0:
         only_synthetic, only_real = vocabulary(synthetic.whole, real.whole)

@@ -167,8 +167,7 @@ class Hud:
         return lines
 
     def _cell_width(self, cell: Cell) -> int:
-        value = max(_width_px(self._value_font, cell.value), _width_px(self._value_font, cell.widest))
-        return max(value, _width_px(self._caption_font, cell.caption)) + self._pad_px * 4
+        return _cell_width_px(self._value_font, self._caption_font, cell) + self._pad_px * 4
 
     def _places(self, row: Sequence[Cell], width_px: int) -> tuple[tuple[str, int], ...]:
         """Caption and left edge of each cell that fits."""
@@ -234,3 +233,9 @@ def _panel(width_px: int, height_px: int, color_rgba: tuple[int, int, int, int])
     surface = pygame.Surface((width_px, height_px), pygame.SRCALPHA)
     surface.fill(color_rgba)
     return surface
+
+
+@lru_cache(maxsize=512)
+def _cell_width_px(value_font: pygame.font.Font, caption_font: pygame.font.Font, cell: Cell) -> int:
+    value = max(_width_px(value_font, cell.value), _width_px(value_font, cell.widest))
+    return max(value, _width_px(caption_font, cell.caption))

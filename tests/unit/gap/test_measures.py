@@ -156,3 +156,21 @@ def test_parts_add_up() -> None:
     whole, halves = total([count(m) for m in maps]), [total([count(m) for m in part]) for part in (maps[:3], maps[3:])]
     for name in DISTANCE.keys() - {"change"}:  # whose rate nobody knows here
         assert DISTANCE[name](whole, total(halves)) == pytest.approx(0, abs=1e-12)
+
+
+def test_borders_to_what_is_unlabelled_are_none() -> None:
+    label_map = street(0)
+    patched = label_map.copy()
+    patched[30:40, 50:60] = UNLABELLED
+    assert count(patched).boundary_px <= count(label_map).boundary_px
+
+
+@pytest.mark.parametrize("thickness_px", [1, 2, 3, 8])
+def test_a_bar_has_the_direction_of_its_sides(thickness_px: int) -> None:
+    lying = np.full((HEIGHT_PX, WIDTH_PX), BUILDING, np.uint8)
+    lying[40 : 40 + thickness_px] = POLE
+    standing = np.full((HEIGHT_PX, WIDTH_PX), BUILDING, np.uint8)
+    standing[:, 40 : 40 + thickness_px] = POLE
+    assert np.argmax(count(standing).orientations) == 0, "its sides are left and right"
+    assert np.argmax(count(lying).orientations) == 4, "its sides are above and below"
+    assert count(lying).orientations[4] > 0.9 * count(lying).boundary_px

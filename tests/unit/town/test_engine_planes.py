@@ -289,8 +289,8 @@ def test_unknown_vehicles_are_drawn_as_cars_and_other_things_refused(
     state = StreetState(bodies=(Body(3, "vehicle.acme.rocket", pose, pose),))
     planes = kept(painter.render(view, view.pose, state, ("semantic", "instance")))
     assert set(planes["semantic"][planes["instance"] == 3]) == {tags.CAR}
-    refused = StreetState(bodies=(Body(3, "static.prop.bin", pose, pose),))
-    with pytest.raises(ValueError, match=r"vehicle\.\* and walker\.\*.*'static\.prop\.bin'"):
+    refused = StreetState(bodies=(Body(3, "traffic.cone", pose, pose),))
+    with pytest.raises(ValueError, match=r"vehicle\.\*, walker\.\*.*'traffic\.cone'"):
         painter.render(view, view.pose, refused, ("semantic",))
 
 
