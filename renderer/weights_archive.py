@@ -6,15 +6,21 @@ before a byte is written, and what is written is counted again.
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from bridge.protocol.errors import OutputError, WeightsError
 
@@ -23,10 +29,12 @@ OPTIONS_NAME: Final = "opt.txt"
 MAX_MEMBERS: Final = 20_000
 MAX_BYTES: Final = 64 << 30  # of all that is taken out; the largest published set has 7.4 GB
 MAX_DEPTH: Final = 8  # folders below the given one
-MAX_RATIO: Final = 60  # of a member's size to its packed size; trained weights hardly shrink at all
+MAX_RATIO: Final = 60  # of what is unpacked to the archive's size; trained weights hardly shrink at all
 RATIO_COUNTS_FROM_BYTES: Final = 16 << 20
 _TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _BLOCK_BYTES: Final = 1 << 20
+_UNPACKERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_DAMAGES: Final = (EOFError, zlib.error, lzma.LZMAError, struct.error, ValueError, RecursionError, OSError)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def _from_path(path: Path, staging: Path) -> list[SourceFile]:
         start = file.read(4)
     if start.startswith(b"PK"):
         return _from_zip(path, staging)
-    if path.name.lower().endswith(_TAR_SUFFIXES) or tarfile.is_tarfile(path):
+    if path.name.lower().endswith(_TAR_SUFFIXES) or _is_tar(path):
         return _from_tar(path, staging)
     raise WeightsError(
         f"{path} is no zip, no tar and no checkpoint", f"Name a folder, an archive or a file that ends in {_kinds()}"
@@ -133,11 +141,12 @@ def _from_zip(path: Path, staging: Path) -> list[SourceFile]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _check_number(path, len(members))
+            if sum(member.file_size for member in members) > _allowed_bytes(path):
+                raise _bomb(path)
             for member in members:
                 _check_place(path, member.filename, stat.S_ISLNK(member.external_attr >> 16))
                 if member.flag_bits & 1:
                     raise WeightsError(f"{path} is encrypted", "Unpack it and name the folder")
-                _check_ratio(path, member.file_size, member.compress_size)
             wanted = [m for m in members if not m.is_dir() and _is_of_interest(PurePosixPath(m.filename).name)]
             _check_room(path, sum(member.file_size for member in wanted), staging)
             files = []
@@ -145,15 +154,17 @@ def _from_zip(path: Path, staging: Path) -> list[SourceFile]:
                 with archive.open(member) as source:
                     files.append(_take_out(path, source, PurePosixPath(member.filename), member.file_size, staging))
             return files
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, *_DAMAGES) as error:
+        if _is_of_the_machine(error):
+            raise
         raise WeightsError(f"{path} is a damaged zip ({error})", "Get the file again") from None
 
 
 def _from_tar(path: Path, staging: Path) -> list[SourceFile]:
-    allowed_bytes = max(RATIO_COUNTS_FROM_BYTES, MAX_RATIO * path.stat().st_size)
+    allowed_bytes = _allowed_bytes(path)
     files, seen, total_bytes = [], 0, 0
     try:
-        with tarfile.open(path) as archive:
+        with _opened_tar(path) as archive:
             for member in archive:
                 seen += 1
                 total_bytes += member.size
@@ -167,11 +178,62 @@ def _from_tar(path: Path, staging: Path) -> list[SourceFile]:
                 source = archive.extractfile(member)
                 assert source is not None, "a plain file has content"
                 files.append(_take_out(path, source, PurePosixPath(member.name), member.size, staging))
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+    except (tarfile.TarError, *_DAMAGES) as error:
+        if _is_of_the_machine(error):
             raise
         raise WeightsError(f"{path} is a damaged tar ({error})", "Get the file again") from None
     return files
+
+
+class _Counted:
+    """A tar's bytes as tarfile reads them: names and headers too, which it would take whole whatever they claim."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._allowed_bytes = _allowed_bytes(path)
+
+    def read(self, size_bytes: int, /) -> bytes:
+        """Return the next bytes; raises WeightsError for more at once, or in all, than honest archives ask for."""
+        if not 0 <= size_bytes <= _BLOCK_BYTES or self.tell() + size_bytes > self._allowed_bytes + _BLOCK_BYTES:
+            raise _bomb(self._path)
+        return self._stream.read(size_bytes)
+
+    def seek(self, place_bytes: int, /) -> int:
+        """Go to a place; raises WeightsError for one beyond what may be unpacked."""
+        if place_bytes > self._allowed_bytes + _BLOCK_BYTES:
+            raise _bomb(self._path)
+        return self._stream.seek(place_bytes)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._stream.tell()
+
+
+@contextmanager
+def _opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    with path.open("rb") as file:
+        start = file.read(6)
+        file.seek(0)
+        unpack = next((unpack for magic, unpack in _UNPACKERS.items() if start.startswith(magic)), None)
+        stream = cast("IO[bytes]", unpack(file, "rb") if unpack else file)
+        with stream, tarfile.open(fileobj=cast("IO[bytes]", _Counted(stream, path)), mode="r:") as archive:
+            yield archive
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        with _opened_tar(path):
+            return True
+    except (tarfile.TarError, *_DAMAGES) as error:
+        if _is_of_the_machine(error):
+            raise
+        return False
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Tell a failure of disk or rights from one of the archive's content, whose OSErrors have no number or EINVAL."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def _take_out(archive: Path, source: IO[bytes], name: PurePosixPath, size_bytes: int, staging: Path) -> SourceFile:
@@ -210,9 +272,9 @@ def _check_place(path: Path, name: str, is_link: bool) -> None:
         raise WeightsError(f"{path} has a link or device {name!r} in place of a file", "Do not use it")
 
 
-def _check_ratio(path: Path, size_bytes: int, packed_bytes: int) -> None:
-    if size_bytes > RATIO_COUNTS_FROM_BYTES and size_bytes > MAX_RATIO * max(1, packed_bytes):
-        raise _bomb(path)
+def _allowed_bytes(path: Path) -> int:
+    """Return how much an archive may hold in all, wanted or not."""
+    return max(RATIO_COUNTS_FROM_BYTES, MAX_RATIO * path.stat().st_size)
 
 
 def _check_room(path: Path, size_bytes: int, staging: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import pickle
+import pickletools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -23,6 +24,8 @@ from bridge.protocol.errors import WeightsError
 from renderer.weights_archive import check_kind
 
 MAX_FILE_BYTES: Final = 256 << 20
+_MAX_STEPS: Final = 1 << 20  # of the pickle, and of its memo, which the interpreter allocates up to the highest index
+_SLACK_BYTES: Final = 1 << 20
 _MAGIC: Final = b"\x93NUMPY"
 _FLOATS: Final = ("<f4", "<f8", ">f4", ">f8", "f4", "f8")
 _AGAIN: Final = "Get the file again"
@@ -89,9 +92,10 @@ def read_features(path: Path, name: str) -> dict[str, Tensor]:
     if not data.startswith(_MAGIC):
         raise WeightsError(f"{name} is no numpy file of features", _AGAIN)
     try:
-        content = _InertUnpickler(io.BytesIO(_pickle_of(data)), encoding="latin1").load()
-        clusters = _dict_in(content)
-        return {str(_integer(label)): torch.from_numpy(_array(value)) for label, value in clusters.items()}
+        pickled = _pickle_of(data)
+        _check_steps(pickled)
+        clusters = _dict_in(_InertUnpickler(io.BytesIO(pickled), encoding="latin1").load())
+        return _tensors(clusters, len(data) + _SLACK_BYTES)
     except _ForeignName as error:
         raise WeightsError(
             f"{name} holds a reference to {error}, and features are numbers alone",
@@ -101,6 +105,25 @@ def read_features(path: Path, name: str) -> dict[str, Tensor]:
         raise WeightsError(f"{name} is damaged or no dict of label -> features ({error})", _AGAIN) from None
     except (MemoryError, OverflowError, RecursionError, SyntaxError) as error:
         raise WeightsError(f"{name} claims what it cannot hold ({type(error).__name__})", "Do not use it") from None
+
+
+def _check_steps(pickled: bytes) -> None:
+    """Raise ValueError for a pickle of more steps, or with a higher index in its memo, than features need."""
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
+        if step > _MAX_STEPS or (opcode.name.endswith("PUT") and int(argument or 0) > _MAX_STEPS):
+            raise ValueError("it asks for more memory than features need")
+
+
+def _tensors(clusters: Mapping[object, object], allowed_bytes: int) -> dict[str, Tensor]:
+    """Return the clusters as tensors; raises ValueError where labels that share one array come to more than allowed."""
+    tensors: dict[str, Tensor] = {}
+    for label, value in clusters.items():
+        array = _array(value)
+        allowed_bytes -= array.nbytes
+        if allowed_bytes < 0:
+            raise ValueError("its arrays are larger than the file")
+        tensors[str(_integer(label))] = torch.from_numpy(array)
+    return tensors
 
 
 def _pickle_of(data: bytes) -> bytes:
@@ -141,7 +164,7 @@ def _array(value: object) -> NDArray[np.float32]:
     array = numbers.reshape(shape, order="F" if is_fortran else "C")
     if array.ndim != 2:
         raise ValueError(f"an array of shape {shape}")
-    return np.ascontiguousarray(array, np.float32)
+    return np.array(array, np.float32, order="C")  # a copy: torch wants arrays that can be written
 
 
 def _dtype(kind: object, *, integers: bool = False) -> np.dtype:

@@ -73,10 +73,12 @@ def first_frame_neighbours(paths: Sequence[Path]) -> list[SourceFile]:
     for path in paths:
         own = path.resolve() if path.is_dir() else path.resolve().parent
         for folder in sorted(own.parent.glob("*single*")):
-            if folder == own or not folder.is_dir():
+            try:
+                files = [file for file in folder.iterdir() if file.is_file()] if folder != own else []
+            except OSError:  # nobody named it: what cannot be read is not wanted
                 continue
-            for file in sorted(folder.iterdir()):
-                if file.is_file() and (is_checkpoint_name(file.name) or file.name.startswith("features")):
+            for file in sorted(files):
+                if is_checkpoint_name(file.name) or file.name.startswith("features"):
                     found[file] = SourceFile(PurePosixPath(folder.name) / file.name, file)
     return list(found.values())
 

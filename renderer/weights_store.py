@@ -220,18 +220,28 @@ def _clear_abandoned(store: Path) -> None:
 def publish(staged: Path, card: ImportedCard, licence_text: str) -> Path:
     """Put a folder with its tensors in place under the card's name, at once or not at all; returns where it is.
 
-    Raises WeightsError if the name was taken meanwhile.
+    Raises WeightsError if the name was taken meanwhile, and OutputError if it cannot be written.
     """
+    target = store_folder() / card.name
+    try:
+        _finish(staged, card, licence_text)
+        staged.rename(target)
+    except OSError as error:
+        check_name(card.name)
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror})",
+            f"Make room, delete what is in its place, or set {FOLDER_VARIABLE} to another folder",
+        ) from None
+    return target
+
+
+def _finish(staged: Path, card: ImportedCard, licence_text: str) -> None:
+    """Write what belongs beside the tensors, and have all of it on the disk."""
     (staged / LICENCE_NAME).write_text(licence_text)
     (staged / CARD_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
     for path in (*staged.iterdir(), staged):
         handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
-    target = store_folder() / card.name
-    try:
-        staged.rename(target)
-    except OSError:
-        check_name(card.name)
-        raise
-    return target
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

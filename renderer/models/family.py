@@ -117,7 +117,12 @@ def find_family(name: str) -> Family:
 def recognise(networks: Mapping[str, Shapes]) -> Recognition:
     """Return what the networks of a checkpoint are, {source: shapes}; raises WeightsError if they are nothing known."""
     for name in family_names():
-        recognition = find_family(name).recognise(networks)
+        try:
+            recognition = find_family(name).recognise(networks)
+        except (IndexError, KeyError, ValueError) as error:
+            raise WeightsError(
+                f"the checkpoint has tensors of shapes that no {name} generator has ({error})", "Get the file again"
+            ) from None
         if recognition is not None:
             return recognition
     keys = next((next(iter(shapes)) for shapes in networks.values() if shapes), "none at all")

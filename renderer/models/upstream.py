@@ -14,16 +14,8 @@ from torch.nn import functional as F
 
 from bridge.protocol.errors import WeightsError
 
-WRAPPER: Final = "module."
 _STATISTICS: Final = ("running_mean", "running_var", "num_batches_tracked")
 _PARAMETRIZED: Final = ".parametrizations.weight."
-
-
-def strip_wrapper(key: str) -> str:
-    """Return a key without the prefixes that data-parallel wrappers put before it, however many."""
-    while key.startswith(WRAPPER):
-        key = key.removeprefix(WRAPPER)
-    return key
 
 
 def is_running_statistic(key: str) -> bool:
