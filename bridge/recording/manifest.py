@@ -31,7 +31,8 @@ class PlaneFormat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     type: PlaneType
 
     def __post_init__(self) -> None:
-        if Path(self.file).name != self.file or self.file in ("", ".", "..", MANIFEST_NAME, TABLE_NAME):
+        taken = ("", ".", "..", MANIFEST_NAME, TABLE_NAME)
+        if Path(self.file).name != self.file or ":" in self.file or self.file in taken:  # "http:" is an address
             raise ValueError(f"file {self.file!r} is not a name in the recording's own folder")
 
 

@@ -42,7 +42,7 @@ class Recording:
             name: open_codec(plane.codec, PLANE_TYPES[plane.type]) for name, plane in kept.items()
         }
         self._paths = {name: folder / plane.file for name, plane in kept.items()}
-        rows = _read_rows(folder / TABLE_NAME)
+        rows, self._damage = _read_rows(folder / TABLE_NAME)
         self.rows: Sequence[Row] = self._whole(rows)
         if not self.rows:
             raise RecordingError(f"{folder} holds no whole frame", "Record again")
@@ -114,6 +114,8 @@ class Recording:
 
     def _missing(self, num_rows: int) -> str:
         manifest, num_frames = self.manifest, len(self.rows)
+        if self._damage and num_frames == num_rows:
+            return f"{self._damage}: it opens with the {num_frames} frames before it"
         if num_frames < max(num_rows, manifest.num_frames):
             lost = max(num_rows, manifest.num_frames) - num_frames
             return f"{self.folder} is cut short: its last {lost} frames are missing"
@@ -122,17 +124,16 @@ class Recording:
         return f"{self.folder} ended before its time: {manifest.failure}" if manifest.failure else ""
 
 
-def _read_rows(path: Path) -> list[Row]:
-    """The table's rows; a last line without its end was never finished."""
+def _read_rows(path: Path) -> tuple[list[Row], str]:
+    """The table's rows before the first damaged one, and which that is; a last line without its end is unfinished."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise RecordingError(f"{path} cannot be read ({error.strerror})", "Get the recording again") from None
-    return [_read_row(line, number, path) for number, line in enumerate(data.split(b"\n")[:-1], 1)]
-
-
-def _read_row(line: bytes, number: int, path: Path) -> Row:
-    try:
-        return _row_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordingError(f"line {number} of {path} is damaged ({error})", "Get the recording again") from None
+    rows: list[Row] = []
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        try:
+            rows.append(_row_decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # noqa: PERF203
+            return rows, f"line {number} of {path} is damaged ({error})"
+    return rows, ""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.protocol.errors import LabelError, UsageError
+from bridge.protocol.errors import LabelError, OutputError, UsageError
 from bridge.protocol.frames import FramePair, SensorFrame
 from bridge.protocol.labels import map_labels
 from bridge.recording.manifest import is_recording
@@ -60,7 +60,8 @@ def export_vid2vid(pairs: RecordedPairs, out: Path, label_space: str) -> int:
     """Write vid2vid's training layout: train_A, train_B and train_inst with a folder for each sequence.
 
     train_A label maps, train_B the simulator's pictures, train_inst instance maps as Cityscapes numbers them. Returns
-    the number of frames. Raises OutputError, and UsageError for a recording without pictures.
+    the number of frames. Raises OutputError, also where `out` is not empty, and UsageError for a recording without
+    pictures.
     """
 
     def keep(sequence: str, index: int, pair: FramePair, ids: SceneIds) -> None:
@@ -95,7 +96,8 @@ def _export(pairs: RecordedPairs, out: Path, label_space: str, keep: Keep) -> in
         raise UsageError(f"{out} is a recording, and the export would lie among its files", "Choose another --out")
     if "rgb" not in pairs.recording.manifest.planes:
         raise UsageError(f"{pairs.recording.folder} has no pictures", "Record with --pictures h264 or lossless")
-    make_folder(out)
+    if any(make_folder(out).iterdir()):  # frames of an older export would train as part of this one
+        raise OutputError(f"{out} is not empty, and an export needs a folder of its own", "Choose another --out")
     ids = SceneIds(label_space or LABEL_SPACE)
     num_frames = sequence = first = 0
     with Progress(len(pairs)) as progress:

@@ -14,6 +14,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
+from bridge.protocol.errors import RecordingError
+
 KEPT: Final = 48  # two seconds at 20 Hz and some: one step back does not decode a second again
 
 
@@ -21,6 +23,7 @@ class VideoPictures:
     """A video's pictures, (H,W,3) u8 RGB. A video that ends early, or cannot be read, has fewer pictures, or none."""
 
     def __init__(self, path: Path, rate_hz: float, size_hw: tuple[int, int]) -> None:
+        """Open a video of pictures of a size; raises RecordingError for one without pictures, or of another size."""
         self._path = path
         self._rate_hz = rate_hz
         self._size_hw = size_hw
@@ -29,10 +32,21 @@ class VideoPictures:
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._next = 0
         try:
-            self._container = container = av.open(str(path))
+            # A stranger's file is MP4 or nothing: other formats may name further files, and addresses.
+            self._container = container = av.open(
+                f"file:{path.resolve()}", format="mp4", options={"protocol_whitelist": "file"}
+            )
+        except (FFmpegError, OSError):
+            return
+        try:
+            if not container.streams.video:
+                raise RecordingError(f"{path} has no pictures in it", "Get the recording again")
+            stream = container.streams.video[0]
+            self._check_size(stream.height, stream.width)
             self._frames = container.decode(video=0)
-        except (FFmpegError, IndexError, OSError):
+        except RecordingError:
             self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -41,7 +55,10 @@ class VideoPictures:
             self._container = None
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
-        """Return a picture by its number, from 0, read-only; None if the video does not have it."""
+        """Return a picture by its number, from 0, read-only; None if the video does not have it.
+
+        Raises RecordingError if the video goes on in another size.
+        """
         if number in self._kept:
             return self._kept[number]
         if self._container is None:
@@ -69,7 +86,16 @@ class VideoPictures:
     def _number(self, frame: av.VideoFrame) -> int:
         return round((frame.time or 0.0) * self._rate_hz)
 
+    def _check_size(self, height: int, width: int) -> None:
+        wanted_height, wanted_width = (side + side % 2 for side in self._size_hw)
+        if (height, width) != (wanted_height, wanted_width):
+            raise RecordingError(
+                f"{self._path} has pictures of {width}x{height}, not {wanted_width}x{wanted_height}",
+                "Get the recording again",
+            )
+
     def _keep(self, number: int, frame: av.VideoFrame) -> None:
+        self._check_size(frame.height, frame.width)
         i420 = frame.to_ndarray(format="yuv420p")
         height, width = self._size_hw
         # Recorded from OpenCV's own conversion, with an odd side made even.

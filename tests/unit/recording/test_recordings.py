@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -234,13 +235,25 @@ def test_a_damaged_plane_names_its_file_and_frame(tmp_path: Path) -> None:
         recording.sensor_frame(3)
 
 
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+def test_a_damaged_line_ends_it_and_is_named(tmp_path: Path) -> None:
     folder = record(tmp_path / "drive")
     lines = (folder / "frames.jsonl").read_text().splitlines(keepends=True)
     lines[2] = lines[2].replace('"frame_id"', '"frame"')
     (folder / "frames.jsonl").write_text("".join(lines))
-    with pytest.raises(RecordingError, match=r"line 3 of .*frames\.jsonl is damaged"):
-        Recording(folder)
+    recording = Recording(folder)
+    assert_whole(recording)
+    assert len(recording) == 2
+    assert re.search(r"line 3 of .*frames\.jsonl is damaged .*the 2 frames before it", recording.note)
+
+
+def test_zeros_at_the_end_of_the_table_are_left_out(tmp_path: Path) -> None:
+    folder = record(tmp_path / "drive")
+    with (folder / "frames.jsonl").open("ab") as table:
+        table.write(bytes(4096) + b"\n")
+    recording = Recording(folder)
+    assert_whole(recording)
+    assert len(recording) == 5
+    assert "line 6 of" in recording.note
 
 
 @pytest.mark.parametrize(
@@ -250,6 +263,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
         ({"format": "holiday photos"}, "manifest.json is damaged"),
         ({"surprise": 1}, "manifest.json is damaged"),
         ({"planes": {"labels": {"codec": "ids", "file": "../../etc/passwd", "type": "u8"}}}, "not a name in the"),
+        ({"planes": {"rgb": {"codec": "h264", "file": "http:x", "type": "u8"}}}, "not a name in the"),
         ({"planes": {}}, "has no label maps"),
     ],
 )
