@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,8 @@ MOST_STEPS = 8192
 WIDEST_PX = 48.0
 HIDDEN_BEHIND = 1.01
 """A drawing on a surface is seen: only what is this much further away than the surface is hidden."""
+FARTHEST_M = 1e7
+"""No coordinate or size of a drawing may be larger: single precision has no metres left there."""
 MOST_DRAWINGS = 20_000
 """More drawings than this push out the oldest."""
 
@@ -40,6 +43,15 @@ class Drawing:
 
     segments: tuple[Segment, ...]
     until_s: float
+
+
+def numbers_of(shape: msgspec.Struct) -> Iterator[float]:
+    """Yield every number of a debug shape."""
+    for value in msgspec.structs.astuple(shape):
+        if isinstance(value, msgspec.Struct):
+            yield from numbers_of(value)
+        elif isinstance(value, float):
+            yield value
 
 
 def _point(vector: layouts.Vector3D) -> NDArray[np.float64]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.carla_wire import layouts
+from bridge.carla_wire.recorder_log import RecorderLogError
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken, encode_measurement
 from bridge.town.actors import GRAVITY_M_S2, Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
@@ -172,7 +174,12 @@ class Simulation:
         """Let the episode's time pass, with its replay, and record it."""
         replayer = self.replayer
         if replayer is not None:
-            replayer.advance(dt_s)
+            try:
+                replayer.advance(dt_s)
+            except RecorderLogError as error:
+                logger.warning("the replay ends: %s", error)
+                self.stop_replayer(keeps_actors=True)
+                replayer = None
         episode.step(dt_s)
         if replayer is not None:
             replayer.set_velocities(dt_s)
@@ -181,7 +188,7 @@ class Simulation:
         if self.recorder is not None:
             try:
                 self.recorder.record(episode, dt_s)
-            except OSError as error:
+            except (OSError, OverflowError, struct.error) as error:  # a full disk; an actor out of the format's range
                 logger.warning("the recording %s ends: %s", self.recorder.path, error)
                 self.stop_recorder()
 

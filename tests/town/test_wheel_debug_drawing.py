@@ -72,3 +72,29 @@ eye.stop(); eye.destroy()
     assert green == 0, "what the ground hides is not drawn"
     assert 4 <= blue <= 12 and white > 20
     assert seen["arrow"] > 19 and seen["text"] == 0
+
+
+def test_drawings_that_are_no_numbers_leave_the_cameras_alone(client) -> None:
+    pytest.importorskip("carla")
+    seen = client("""
+world = client.get_world()
+enter_sync(world)
+library, frames = world.get_blueprint_library(), queue.Queue()
+eye = world.spawn_actor(camera_blueprint(library, "rgb", 64, 32), carla.Transform(carla.Location(x=0, y=0, z=2)))
+eye.listen(frames.put)
+world.tick()
+frames.get(timeout=5.0)
+refused = 0
+for size, x in ((float("nan"), 8.0), (0.1, float("inf")), (1e30, 8.0)):
+    try:
+        world.debug.draw_point(carla.Location(x=x, y=0, z=2), size, carla.Color(255, 0, 0), 100.0)
+    except RuntimeError:
+        refused += 1
+pictures = 0
+for _ in range(3):
+    world.tick()
+    frames.get(timeout=5.0)
+    pictures += 1
+answer(pictures=pictures, refused=refused)
+""")
+    assert seen["pictures"] == 3

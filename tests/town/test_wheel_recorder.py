@@ -175,3 +175,34 @@ def test_a_recording_that_was_cut_off_can_be_read_to_its_end(client, town) -> No
     cut.close()
     assert 0 < len(frames) < count
     assert all(frame.records for frame in frames[:-1])
+
+
+def test_a_damaged_recording_ends_its_replay_and_not_the_world(client, town) -> None:
+    client(DRIVE + "answer()")
+    path = town.simulation.recordings_dir / "drives" / "first.log"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + b"\xff" * 400 + whole[middle + 400 :])
+    seen = client("""
+world = client.get_world()
+enter_sync(world)
+told = client.replay_file("drives/first.log", 0.0, 0.0, 0)
+frames = [world.tick() for _ in range(60)]
+answer(told=told, ticks=frames[-1] - frames[0])
+""")
+    assert seen["ticks"] == 59
+    assert town.simulation.replayer is None, "it ended"
+
+
+def test_an_actor_out_of_the_formats_range_ends_the_recording_and_not_the_world(client, town) -> None:
+    seen = client("""
+world = client.get_world()
+enter_sync(world)
+client.start_recorder("far.log")
+world.get_spectator().set_transform(carla.Transform(carla.Location(x=1e37, y=0, z=0)))
+car = world.spawn_actor(world.get_blueprint_library().find("static.prop.bin"), world.get_map().get_spawn_points()[0])
+car.set_transform(carla.Transform(carla.Location(x=1e37, y=0, z=0)))
+frames = [world.tick() for _ in range(5)]
+answer(ticks=frames[-1] - frames[0])
+""")
+    assert seen["ticks"] == 4

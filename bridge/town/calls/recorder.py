@@ -122,7 +122,13 @@ def replay_file(
     ]
     view = DEFAULT_OFFSET if offset == layouts.Transform() else pose_of(offset)
     plan = ReplayPlan(start_s, stop_s, follow_id, has_sensors, view)
-    simulation.replayer = Replayer(recorded, plan, options, simulation.episode, simulation.spawn, simulation.destroy)
+    try:
+        simulation.replayer = Replayer(
+            recorded, plan, options, simulation.episode, simulation.spawn, simulation.destroy
+        )
+    except RecorderLogError as error:
+        recorded.close()
+        raise CallRefused(f"The recording {name} is damaged: {error}") from None
     return "\n".join([*told, ""])
 
 

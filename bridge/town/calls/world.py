@@ -13,6 +13,7 @@ from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
 from bridge.town.actors import transform_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers, finite
 from bridge.town.calls.street_lights import is_dark
+from bridge.town.debug_drawing import FARTHEST_M, numbers_of
 
 SERVED_VERSION = "0.9.16"
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
@@ -170,6 +171,8 @@ def draw_debug_shape(call: Call, shape: layouts.DebugShape) -> None:
     finite(shape.life_time)
     if primitive is None:
         return
+    if not all(abs(number) <= FARTHEST_M for number in numbers_of(primitive)):  # a NaN is not, either
+        raise CallRefused("A debug shape's numbers must be finite and within the world")
     episode = call.simulation.episode
     lasts_s = shape.life_time if shape.life_time > 0.0 else math.inf if shape.persistent_lines else 0.0
     episode.drawings.draw(primitive, decode_color(shape.color), episode.elapsed_s + lasts_s)
