@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -70,6 +71,16 @@ def decode_primitive(wire: msgspec.Raw) -> Primitive | None:
 def encode_primitive(primitive: Primitive) -> msgspec.Raw:
     """Return the wire form of a primitive; the inverse of `decode_primitive`."""
     return msgspec.Raw(msgspec.msgpack.encode((PRIMITIVE_TYPES.index(type(primitive)), primitive)))
+
+
+def numbers_of(layout: Layout) -> Iterator[float]:
+    """Return every float of a primitive, in the order of the wire."""
+    for name in layout.__struct_fields__:
+        value = getattr(layout, name)
+        if isinstance(value, Layout):
+            yield from numbers_of(value)
+        elif isinstance(value, float):
+            yield value
 
 
 def decode_color(wire: msgspec.Raw) -> ColorRgb:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +20,10 @@ MOST_STEPS = 8192
 WIDEST_PX = 48.0
 HIDDEN_BEHIND = 1.01
 """A drawing on a surface is seen: only what is this much further away than the surface is hidden."""
-FARTHEST_M = 1e7
-"""No coordinate or size of a drawing may be larger: single precision has no metres left there."""
 MOST_DRAWINGS = 20_000
 """More drawings than this push out the oldest."""
+MOST_SEGMENTS = 40_000
+"""Of more segments than this a picture shows the newest: a box has twelve."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,6 @@ class Drawing:
 
     segments: tuple[Segment, ...]
     until_s: float
-
-
-def numbers_of(shape: msgspec.Struct) -> Iterator[float]:
-    """Yield every number of a debug shape."""
-    for value in msgspec.structs.astuple(shape):
-        if isinstance(value, msgspec.Struct):
-            yield from numbers_of(value)
-        elif isinstance(value, float):
-            yield value
 
 
 def _point(vector: layouts.Vector3D) -> NDArray[np.float64]:
@@ -131,7 +121,7 @@ def draw_segments(
     matrix = view.pose.matrix()
     eye, axes = matrix[:3, 3], matrix[:3, :3]
     focal_px = 0.5 * view.width_px / math.tan(math.radians(0.5 * view.fov_deg))
-    for segment in segments:
+    for segment in segments[-MOST_SEGMENTS:]:
         ends = _clipped((segment.begin_m - eye) @ axes, (segment.end_m - eye) @ axes)
         if ends is not None:
             _draw(picture, depth_m, ends, focal_px, segment)

@@ -12,6 +12,8 @@ from bridge.town.recorded_log import EVENTS, LoggedFrame, RecordedLog
 
 CATEGORIES = "ovwt"
 """Other, vehicle, walker, traffic light, by a log's actor kinds; 'h' is any hero, 'a' anything."""
+LONGEST_REPORT = 32 * 1024 * 1024
+"""Characters of frames in a report: a client whose replies wait in hundreds of MiB is closed."""
 _LIGHTS = (
     (1, "Position"),
     (2, "LowBeam"),
@@ -42,13 +44,22 @@ def _triple(x: float, y: float, z: float) -> str:
 
 
 def file_info(recorded: RecordedLog, *, is_complete: bool) -> str:
-    """Return who came, went and collided in which frame; if `is_complete` also every frame's states."""
+    """Return who came, went and collided in which frame; if `is_complete` also every frame's states.
+
+    Frames that would make it longer than LONGEST_REPORT are left out, and it says so.
+    """
     lines = _head(recorded)
+    characters = 0
     for index in range(len(recorded.frames)):
         frame = recorded.read(index, None if is_complete else EVENTS | {PacketId.COLLISIONS})
         told = [*_events(frame), *(_states(frame) if is_complete else ())]
         if told or is_complete:
-            lines += [f"Frame {frame.frame.number} at {frame.frame.elapsed_s:g} seconds", *told]
+            told.insert(0, f"Frame {frame.frame.number} at {frame.frame.elapsed_s:g} seconds")
+            characters += sum(len(line) + 1 for line in told)
+            if characters > LONGEST_REPORT:
+                lines.append(f"Cut before frame {frame.frame.number}: the report is too long to send")
+                break
+            lines += told
     return "\n".join(lines + _foot(recorded))
 
 

@@ -24,6 +24,9 @@ OUT_OF_THE_WAY_M = 1000.0
 NEAR_LIGHT_M = 0.5
 DEFAULT_OFFSET = Pose(x_m=-10.0, z_m=6.0, pitch_deg=-25.0)
 
+UNREADABLE = (OSError, ValueError, ArithmeticError)
+"""What a log with a bad packet, or with numbers that are no places, raises; RecorderLogError is a ValueError."""
+
 Spawn = Callable[[layouts.ActorDescription, layouts.Transform, Actor | None], Actor]
 Destroy = Callable[[int], bool]
 
@@ -75,7 +78,10 @@ def between(first: Pose, second: Pose, share: float) -> Pose:
 
 
 class Replayer:
-    """Plays a log into an episode, from the moment it is made; `is_over` when the plan's end is reached."""
+    """Plays a log into an episode, from the moment it is made; `is_over` when the plan's end is reached.
+
+    Making it and `advance` raise one of UNREADABLE for a bad log; one that could not be made leaves nothing behind.
+    """
 
     def __init__(
         self,
@@ -98,7 +104,11 @@ class Replayer:
         self._actor_of: dict[int, Actor] = {}
         self._made: set[int] = set()
         self._pair: tuple[int, LoggedFrame, LoggedFrame] | None = None
-        self._show()
+        try:
+            self._show()
+        except UNREADABLE:
+            self.stop(keeps_actors=False)
+            raise
 
     def advance(self, dt_s: float) -> None:
         """Let a tick's time pass and put everybody in place; call it before the episode's own step."""

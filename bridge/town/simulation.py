@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.carla_wire import layouts
-from bridge.carla_wire.recorder_log import RecorderLogError
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, SensorType, StreamToken, encode_measurement
 from bridge.town.actors import GRAVITY_M_S2, Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
@@ -19,7 +18,7 @@ from bridge.town.episode import Episode
 from bridge.town.navmesh import build_navigation
 from bridge.town.ray_sensors import Moment, RaySensor, Sweep
 from bridge.town.recorder import Recorder
-from bridge.town.replayer import Replayer, ReplayOptions
+from bridge.town.replayer import UNREADABLE, Replayer, ReplayOptions
 from bridge.town.sensor_table import SENSOR_CLASSES
 from bridge.town.sensors import Camera, CollisionSensor, GnssSensor, ImuSensor, Sensor
 from bridge.town.streams import StreamHub
@@ -176,7 +175,7 @@ class Simulation:
         if replayer is not None:
             try:
                 replayer.advance(dt_s)
-            except RecorderLogError as error:
+            except UNREADABLE as error:
                 logger.warning("the replay ends: %s", error)
                 self.stop_replayer(keeps_actors=True)
                 replayer = None
@@ -188,7 +187,7 @@ class Simulation:
         if self.recorder is not None:
             try:
                 self.recorder.record(episode, dt_s)
-            except (OSError, OverflowError, struct.error) as error:  # a full disk; an actor out of the format's range
+            except (OSError, OverflowError, struct.error) as error:  # the last two: a number too large for the log
                 logger.warning("the recording %s ends: %s", self.recorder.path, error)
                 self.stop_recorder()
 

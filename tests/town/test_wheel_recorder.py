@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import struct
+import io
 
 import pytest
 
-from bridge.carla_wire.recorder_log import PacketId, decode_info
+from bridge.carla_wire import recorder_log
+from bridge.town import log_reports
 from bridge.town.recorded_log import open_log
 
 pytest.importorskip("carla")
@@ -180,37 +181,54 @@ def test_a_recording_that_was_cut_off_can_be_read_to_its_end(client, town) -> No
     assert all(frame.records for frame in frames[:-1])
 
 
-def test_a_damaged_recording_ends_its_replay_and_not_the_world(client, town) -> None:
+def _with_a_bad_packet(whole: bytes, first: int) -> bytes:
+    """Return a log whose packets of places say, from a frame on (counted from 0), that they hold 65535 records."""
+    content = io.BytesIO(whole)
+    _info, offset = recorder_log.decode_info(content.read(4096))
+    broken, frame = bytearray(whole), -1
+    for packet in recorder_log.scan_packets(content, offset, len(whole)):
+        frame += packet.packet_id == recorder_log.PacketId.FRAME_START
+        if packet.packet_id == recorder_log.PacketId.PLACES and frame >= first:
+            broken[packet.offset : packet.offset + 2] = b"\xff\xff"
+    return bytes(broken)
+
+
+def test_a_replay_of_a_broken_log_ends_and_the_town_goes_on(client, town) -> None:
     client(DRIVE + "answer()")
-    path = town.simulation.recordings_dir / "drives" / "first.log"
-    data = bytearray(path.read_bytes())
-    _, offset = decode_info(data)
-    while offset < len(data):  # from the middle on, lists of places claim more than their packets hold
-        packet_id, size = struct.unpack_from("<BI", data, offset)
-        if packet_id == PacketId.PLACES and offset > len(data) // 2:
-            struct.pack_into("<H", data, offset + 5, 0xFFFF)
-        offset += 5 + size
-    path.write_bytes(data)
+    folder = town.simulation.recordings_dir / "drives"
+    whole = (folder / "first.log").read_bytes()
+    (folder / "late.log").write_bytes(_with_a_bad_packet(whole, 5))
+    (folder / "early.log").write_bytes(_with_a_bad_packet(whole, 0))
     seen = client("""
+client.reload_world(False)
 world = client.get_world()
 enter_sync(world)
-told = client.replay_file("drives/first.log", 0.0, 0.0, 0)
-frames = [world.tick() for _ in range(60)]
-answer(told=told, ticks=frames[-1] - frames[0])
+refused = error_of(lambda: client.replay_file("drives/early.log", 0.0, 0.0, 0))
+world.tick()
+left = len(world.get_actors().filter("vehicle.*"))
+client.replay_file("drives/late.log", 0.0, 0.0, 0)
+frames = [world.tick() for _ in range(10)]
+answer(refused=refused, left=left, frames=frames, seen=world.get_snapshot().frame)
 """)
-    assert seen["ticks"] == 59
-    assert town.simulation.replayer is None, "it ended"
+    assert "early.log cannot be replayed: a packet ends too early" in seen["refused"]
+    assert seen["left"] == 0, "what a refused replay made is gone"
+    assert seen["seen"] == seen["frames"][-1] and town.simulation.replayer is None
 
 
-def test_an_actor_out_of_the_formats_range_ends_the_recording_and_not_the_world(client, town) -> None:
+def test_a_recording_ends_where_a_number_does_not_fit(client, town) -> None:
     seen = client("""
 world = client.get_world()
 enter_sync(world)
 client.start_recorder("far.log")
-world.get_spectator().set_transform(carla.Transform(carla.Location(x=1e37, y=0, z=0)))
-car = world.spawn_actor(world.get_blueprint_library().find("static.prop.bin"), world.get_map().get_spawn_points()[0])
-car.set_transform(carla.Transform(carla.Location(x=1e37, y=0, z=0)))
+world.tick()
+world.get_spectator().set_transform(carla.Transform(carla.Location(x=1e37)))
 frames = [world.tick() for _ in range(5)]
-answer(ticks=frames[-1] - frames[0])
+answer(frames=frames, seen=world.get_snapshot().frame)
 """)
-    assert seen["ticks"] == 4
+    assert seen["seen"] == seen["frames"][-1] and town.simulation.recorder is None
+
+
+def test_a_report_that_is_too_long_says_where_it_is_cut(client, monkeypatch) -> None:
+    monkeypatch.setattr(log_reports, "LONGEST_REPORT", 5000)
+    seen = client(DRIVE + 'answer(told=client.show_recorder_file_info("drives/first.log", True))')
+    assert len(seen["told"]) < 5500 and "\nCut before frame " in seen["told"] and "\nFrames: 41\n" in seen["told"]

@@ -13,7 +13,7 @@ from bridge.town.actors import pose_of
 from bridge.town.calls.registry import Call, CallRefused, answers, finite, finite_pose
 from bridge.town.recorded_log import RecordedLog, open_log
 from bridge.town.recorder import Recorder
-from bridge.town.replayer import DEFAULT_OFFSET, Replayer, ReplayOptions, ReplayPlan
+from bridge.town.replayer import DEFAULT_OFFSET, UNREADABLE, Replayer, ReplayOptions, ReplayPlan
 
 FASTEST_FACTOR = 1000.0
 
@@ -126,9 +126,8 @@ def replay_file(
         simulation.replayer = Replayer(
             recorded, plan, options, simulation.episode, simulation.spawn, simulation.destroy
         )
-    except RecorderLogError as error:
-        recorded.close()
-        raise CallRefused(f"The recording {name} is damaged: {error}") from None
+    except UNREADABLE as error:
+        raise CallRefused(f"File {recorded.path} cannot be replayed: {error}") from error
     return "\n".join([*told, ""])
 
 

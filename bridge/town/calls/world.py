@@ -8,14 +8,15 @@ from typing import Any
 from msgspec.structs import astuple
 
 from bridge.carla_wire import layouts
-from bridge.carla_wire.debug_shapes import decode_color, decode_primitive
+from bridge.carla_wire.debug_shapes import decode_color, decode_primitive, numbers_of
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
 from bridge.town.actors import transform_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers, finite
 from bridge.town.calls.street_lights import is_dark
-from bridge.town.debug_drawing import FARTHEST_M, numbers_of
 
 SERVED_VERSION = "0.9.16"
+FARTHEST_DRAWN_M = 1e9
+"""Numbers of debug shapes beyond this would overflow where pictures are drawn."""
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
 
 
@@ -171,8 +172,10 @@ def draw_debug_shape(call: Call, shape: layouts.DebugShape) -> None:
     finite(shape.life_time)
     if primitive is None:
         return
-    if not all(abs(number) <= FARTHEST_M for number in numbers_of(primitive)):  # a NaN is not, either
-        raise CallRefused("A debug shape's numbers must be finite and within the world")
+    numbers = tuple(numbers_of(primitive))
+    finite(*numbers)
+    if max(map(abs, numbers)) > FARTHEST_DRAWN_M:
+        raise CallRefused(f"Debug shapes must lie within {FARTHEST_DRAWN_M:g} m")
     episode = call.simulation.episode
     lasts_s = shape.life_time if shape.life_time > 0.0 else math.inf if shape.persistent_lines else 0.0
     episode.drawings.draw(primitive, decode_color(shape.color), episode.elapsed_s + lasts_s)

@@ -166,6 +166,8 @@ def test_measurements_come_back(first: typing.Any, second: typing.Any, number: f
     actor = layouts.Actor(3, 0, layouts.ActorDescription(1, "vehicle.a.b"), layouts.BoundingBox(actor_id=3))
     hit = streams.CollisionEvent(actor, actor, layouts.Vector3D(*second))
     assert streams.decode_collision(streams.encode_measurement(hit)) == hit
+    ahead = streams.ObstacleEvent(actor, actor, number)
+    assert streams.decode_obstacle(streams.encode_measurement(ahead)) == ahead
 
 
 @given(
