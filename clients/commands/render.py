@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bridge.protocol.errors import OutputError, UsageError
+from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LABEL_SPACES
 from bridge.recording.manifest import is_recording
 from clients.progress import Progress
@@ -158,6 +157,7 @@ def open_sink(
         yield FolderSink(out, sequences)
         return
     from clients.recorder import Recorder
+    from clients.recordings.output import output_error
     from renderer.synthesize import output_size
 
     sizes_hw = {output_size(model.card, wish_hw or sequence.size_hw) for sequence in sequences}
@@ -170,7 +170,7 @@ def open_sink(
             yield VideoSink(recorder)
         unfinished.replace(out)
     except OSError as error:
-        raise _output_error(out, error) from None
+        raise output_error(out, error) from None
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -197,31 +197,15 @@ class FolderSink:
             raise UsageError(
                 f"{out} is where the label maps are, and they would be overwritten", "Choose another --out"
             )
-        try:
-            for sequence in sequences:
-                (out / sequence.name).mkdir(parents=True, exist_ok=True)
-            probe = out / f".writable.{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise _output_error(out, error) from None
+        from clients.recordings.output import make_folder
+
+        for sequence in sequences:
+            make_folder(out / sequence.name)
 
     def write(self, frame: SynthesizedFrame) -> None:
         """Write a picture beside its place, then put it there."""
         import cv2
 
-        path = self._out / frame.sequence / frame.file_name
-        ok, png = cv2.imencode(".png", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        if not ok:
-            raise OutputError(f"{path} cannot be coded as PNG", "Choose another --size")
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        try:
-            unfinished.write_bytes(png.tobytes())
-            unfinished.replace(path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise _output_error(path, error) from None
+        from clients.recordings.output import write_png
 
-
-def _output_error(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written ({error.strerror or error})", "Choose another --out, or make room")
+        write_png(self._out / frame.sequence / frame.file_name, cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
