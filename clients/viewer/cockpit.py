@@ -9,9 +9,10 @@ from typing import Final
 from bridge.protocol.frames import FramePair
 from clients.driving import DriveThread
 from clients.viewer.composer import Composer
-from clients.viewer.controls import Action, KeyboardDriver
+from clients.viewer.controls import KeyboardDriver
 from clients.viewer.display import WindowDisplay
 from clients.viewer.hud import HudState
+from clients.viewer.keys import Action
 from clients.viewer.window import Window
 
 REFRESH_S: Final = 1 / 60

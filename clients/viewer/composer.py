@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bridge.protocol.frames import FramePair, SensorFrame
 from bridge.protocol.labels import palette
-from clients.viewer.controls import help_rows
 from clients.viewer.hud import Hud, HudState, cells, text_height_px
+from clients.viewer.keys import help_rows
 
 OVERLAY_OPACITY: Final = 0.6
 

@@ -1,4 +1,4 @@
-"""Keys: one table that drives the car, switches the view, and prints the help.
+"""Keys into a driver's wish; which key does what says the table in `clients.viewer.keys`.
 
 Driving keys are those of CARLA's manual_control, with its way of smoothing: throttle and brake build up while a key is
 held, steering winds up while held and springs back when released.
@@ -6,70 +6,18 @@ held, steering winds up while held and springs back when released.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
-import pygame
-
 from bridge.protocol.frames import EgoControl
+from clients.viewer.keys import Action, find_key
 
 THROTTLE_PER_S: Final = 6.0  # manual_control adds 0.1 a frame at 60 frames a second
 BRAKE_PER_S: Final = 12.0  # and 0.2 a frame
 STEER_PER_S: Final = 0.5  # 5e-4 a millisecond
 MAX_STEER: Final = 0.7
-
-
-class Action(Enum):
-    """What a key does."""
-
-    THROTTLE = "throttle"
-    BRAKE = "brake"
-    LEFT = "steer left"
-    RIGHT = "steer right"
-    HAND_BRAKE = "hand brake"
-    REVERSE = "reverse gear on or off"
-    AUTOPILOT = "autopilot on or off"
-    RESPAWN = "start again elsewhere"
-    LABELS = "label overlay on or off"
-    HUD = "HUD on or off"
-    HELP = "this help"
-    QUIT = "quit"
-
-
-@dataclass(frozen=True)
-class Key:
-    """One action and the keys that do it."""
-
-    action: Action
-    names: str
-    codes: tuple[int, ...]
-    held: bool = False  # acts for as long as it is held, rather than once
-
-
-KEYS: Final[tuple[Key, ...]] = (
-    Key(Action.THROTTLE, "W, up", (pygame.K_w, pygame.K_UP), held=True),
-    Key(Action.BRAKE, "S, down", (pygame.K_s, pygame.K_DOWN), held=True),
-    Key(Action.LEFT, "A, left", (pygame.K_a, pygame.K_LEFT), held=True),
-    Key(Action.RIGHT, "D, right", (pygame.K_d, pygame.K_RIGHT), held=True),
-    Key(Action.HAND_BRAKE, "space", (pygame.K_SPACE,), held=True),
-    Key(Action.REVERSE, "Q", (pygame.K_q,)),
-    Key(Action.AUTOPILOT, "P", (pygame.K_p,)),
-    Key(Action.RESPAWN, "backspace", (pygame.K_BACKSPACE,)),
-    Key(Action.LABELS, "L", (pygame.K_l,)),
-    Key(Action.HUD, "F1", (pygame.K_F1,)),
-    Key(Action.HELP, "H, ?", (pygame.K_h, pygame.K_QUESTION)),
-    Key(Action.QUIT, "escape", (pygame.K_ESCAPE,)),
-)
-_BY_CODE: Final = {code: key for key in KEYS for code in key.codes}
 _TAKE_OVER: Final = frozenset(
     {Action.THROTTLE, Action.BRAKE, Action.LEFT, Action.RIGHT, Action.HAND_BRAKE, Action.REVERSE}
 )
-
-
-def help_rows() -> tuple[tuple[str, str], ...]:
-    """Return (keys, what they do) for every row of the table."""
-    return tuple((key.names, key.action.value) for key in KEYS)
 
 
 class KeyboardDriver:
@@ -81,21 +29,21 @@ class KeyboardDriver:
 
     def __init__(self) -> None:
         self.driving = False
-        self._held: set[int] = set()
+        self._held: dict[int, Action] = {}
         self._throttle = 0.0
         self._brake = 0.0
         self._steer = 0.0
         self._reverse = False
 
-    def press(self, code: int) -> Action | None:
+    def press(self, code: int, *, shift: bool = False) -> Action | None:
         """Take a key that went down; return what it does, None if it does nothing."""
-        key = _BY_CODE.get(code)
+        key = find_key(code, shift=shift)
         if key is None:
             return None
         if key.action in _TAKE_OVER:
             self.driving = True
         if key.held:
-            self._held.add(code)
+            self._held[code] = key.action
         elif key.action is Action.REVERSE:
             self._reverse = not self._reverse
         elif key.action is Action.AUTOPILOT:
@@ -106,7 +54,7 @@ class KeyboardDriver:
 
     def release(self, code: int) -> None:
         """Take a key that went up."""
-        self._held.discard(code)
+        self._held.pop(code, None)
 
     def release_all(self) -> None:
         """Take all feet off: the window lost the keyboard, so key-up events may never come."""
@@ -133,7 +81,7 @@ class KeyboardDriver:
         return 0.0
 
     def _is(self, action: Action) -> bool:
-        return any(_BY_CODE[code].action is action for code in self._held)
+        return action in self._held.values()
 
     def _rest(self) -> None:
         self._throttle = self._brake = self._steer = 0.0

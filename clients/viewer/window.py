@@ -20,7 +20,8 @@ import pygame.surfarray
 from numpy.typing import NDArray
 
 from bridge.protocol.errors import UsageError
-from clients.viewer.controls import Action, KeyboardDriver
+from clients.viewer.controls import KeyboardDriver
+from clients.viewer.keys import Action
 
 FIRST_WIDTH_PX: Final = 1280
 DESKTOP_SHARE: Final = 0.9
@@ -81,7 +82,7 @@ class Window:
             if event.type == pygame.QUIT:
                 actions.append(Action.QUIT)
             elif event.type == pygame.KEYDOWN:
-                action = driver.press(event.key)
+                action = driver.press(event.key, shift=bool(getattr(event, "mod", 0) & pygame.KMOD_SHIFT))
                 if action is not None:
                     actions.append(action)
             elif event.type == pygame.KEYUP:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pygame
 import pytest
 
-from clients.viewer.controls import KEYS, MAX_STEER, Action, KeyboardDriver, help_rows
+from clients.viewer.controls import MAX_STEER, KeyboardDriver
+from clients.viewer.keys import GROUPS, KEYS, Action, Key, help_rows, markdown
 
 STEP_S = 1 / 60
 
@@ -14,7 +17,7 @@ def drive(driver: KeyboardDriver, num_steps: int) -> None:
 
 
 def test_no_code_has_two_meanings_and_every_action_has_a_key() -> None:
-    codes = [code for key in KEYS for code in key.codes]
+    codes = [(code, key.shift) for key in KEYS for code in key.codes]
     assert len(codes) == len(set(codes))
     assert {key.action for key in KEYS} == set(Action)
 
@@ -24,10 +27,21 @@ def test_the_help_is_the_table() -> None:
     assert len(help_rows()) == len(KEYS)
 
 
-@pytest.mark.parametrize("code", [code for key in KEYS for code in key.codes])
-def test_every_key_does_what_the_table_says(code: int) -> None:
-    key = next(key for key in KEYS if code in key.codes)
-    assert KeyboardDriver().press(code) is key.action
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.names)
+def test_every_key_does_what_the_table_says(key: Key) -> None:
+    for code in key.codes:
+        assert KeyboardDriver().press(code, shift=key.shift) is key.action
+
+
+def test_shift_changes_only_keys_that_have_a_meaning_with_it() -> None:
+    assert KeyboardDriver().press(pygame.K_w, shift=True) is Action.THROTTLE
+    assert KeyboardDriver().press(pygame.K_c, shift=True) is Action.WEATHER_BACK
+
+
+def test_the_document_is_the_table() -> None:
+    document = Path(__file__).parents[3] / "docs" / "keys.md"
+    assert document.read_text() == markdown(), "python -m clients.viewer.keys > docs/keys.md"
+    assert sum(len(help_rows(group)) for group in GROUPS) == len(KEYS)
 
 
 def test_other_keys_do_nothing() -> None:
