@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import zmq
 from numpy.typing import NDArray
-from zmq.utils.monitor import recv_monitor_message
+from zmq.utils.monitor import parse_monitor_message
 
 from bridge.protocol import sockets, wire
 from bridge.protocol.errors import (
@@ -291,8 +291,7 @@ class RenderClient:
 
     def _read_events(self) -> None:
         lost = False
-        while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
+        while (event := self._next_event()) is not None:
             if event == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self._handshaken = self._hello_due = True
             elif event == zmq.Event.DISCONNECTED:
@@ -305,6 +304,13 @@ class RenderClient:
         if lost:
             self._problem = None
             self._lose()
+
+    def _next_event(self) -> int | None:
+        """What happened to the connection next; asked without a poll, which costs more than all else of a look."""
+        try:
+            return parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+        except zmq.Again:
+            return None
 
     def _receive(self) -> list[zmq.Frame] | None:
         try:

@@ -153,6 +153,8 @@ class Rig:
         """
         start_s = time.monotonic()
         end_s = start_s + deadline_s
+        # What the tick itself told is read while the simulator still draws.
+        bodies, ego = self._bodies.poses(self._world.snapshot()), self._ego.state()
         try:
             shots = [sensor.take(frame_id, end_s, lambda: self._world.lost) for sensor in self._sensors]
         except SensorTimeout:
@@ -164,7 +166,21 @@ class Rig:
         for sensor, (shot, plane) in zip(self._sensors, shots, strict=True):
             planes[sensor.plane] = plane
             labelled = shot.image if sensor.plane == "labels" else labelled
-        frame = self._frame(frame_id, planes, labelled, captured_s)
+        frame = SensorFrame(
+            frame_id=frame_id,
+            time_s=float(labelled.timestamp),
+            label_map=planes["labels"],
+            label_space=self.label_space,
+            intrinsics=self.intrinsics,
+            world_from_camera=world_from_camera(labelled.transform),
+            captured_s=captured_s,
+            rgb=planes.get("rgb"),
+            instance_map=planes.get("instances"),
+            depth_m=planes.get("depth_m"),
+            flow_px=planes.get("flow_px"),
+            bodies=bodies,
+            ego=ego,
+        )
         self.stages_ms = {"wait": (captured_s - start_s) * 1e3, "decode": (time.monotonic() - captured_s) * 1e3}
         return frame
 
@@ -179,25 +195,6 @@ class Rig:
             with contextlib.suppress(SensorTimeout):
                 return self.read(frame_id, _WARM_UP_DEADLINE_S)
         return self.read(self._world.tick(), _WARM_UP_DEADLINE_S)
-
-    def _frame(
-        self, frame_id: int, planes: dict[PlaneName, NDArray], labelled: carla.Image, captured_s: float
-    ) -> SensorFrame:
-        return SensorFrame(
-            frame_id=frame_id,
-            time_s=float(labelled.timestamp),
-            label_map=planes["labels"],
-            label_space=self.label_space,
-            intrinsics=self.intrinsics,
-            world_from_camera=world_from_camera(labelled.transform),
-            captured_s=captured_s,
-            rgb=planes.get("rgb"),
-            instance_map=planes.get("instances"),
-            depth_m=planes.get("depth_m"),
-            flow_px=planes.get("flow_px"),
-            bodies=self._bodies.poses(self._world.snapshot()),
-            ego=self._ego.state(),
-        )
 
     def _plane(self, plane: PlaneName, image: carla.Image) -> NDArray:
         width_px, height_px = self.preset.width_px, self.preset.height_px

@@ -108,8 +108,8 @@ def test_a_server_that_has_yet_to_start_is_waited_for() -> None:
     ready: list[object] = []
 
     def start_late() -> None:
+        ready.append(True)  # before it listens: a client may be through before the next line of this thread
         with listening_at(port, answering_version([[1, "0.9.16"]])):
-            ready.append(True)
             finished.wait(10.0)
 
     finished = threading.Event()
