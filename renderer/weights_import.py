@@ -191,7 +191,7 @@ class _Import:
             weights_bytes=path.stat().st_size,
             weights_sha256=weights_store.sha256_of(path),
             sources=tuple(self._entry(role, source) for role, source in sorted(recognition.roles.items())),
-            notes=recognition.notes,
+            notes=(*recognition.notes, *family.notes(config, self._options)),
         )
 
     def _entry(self, role: str, source: str) -> weights_store.SourceEntry:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("verify", "whether imported weights are still those of their card"),
     ):
         verbs.add_parser(verb, help=line).add_argument("name", metavar="NAME")
-    export = verbs.add_parser("export", help="a vid2vid's recurrent generator as ONNX; needs the extra vidrive[onnx]")
+    export = verbs.add_parser("export", help="one frame of imported weights as ONNX; needs the extra vidrive[onnx]")
     export.add_argument("name", metavar="NAME")
     export.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="the file to write")
     export.add_argument("--size", type=picture_size, metavar="WxH", help="of its pictures (default: the native size)")
@@ -126,5 +126,5 @@ def _export(args: argparse.Namespace) -> int:
     from renderer.weights_export import export_onnx
 
     height_px, width_px = export_onnx(args.name, args.onnx, args.size[::-1] if args.size else None)
-    print(f"{args.onnx}: one steady frame of {width_px}x{height_px}; first frames and one-hots are the caller's")
+    print(f"{args.onnx}: one frame of {width_px}x{height_px}; one-hots and a video's past are the caller's")
     return 0

@@ -87,7 +87,8 @@ class Family:
     nothing else; on the meta device too. `adapt` takes a network's role and its file's tensors and returns those that
     `build` has, without the role. `dry_run` runs a frame of a size (height, width) on the network's device and yields
     the kind of frame, "first" or "steady", after each. `apply_options` returns the configuration with what upstream's
-    options, {name: text}, say beyond the keys, and raises WeightsError where they contradict the files.
+    options, {name: text}, say beyond the keys, and raises WeightsError where they contradict the files; `notes` returns
+    sentences for people on a configuration and the options it was made with.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Family:
     traits: Callable[[Any], Traits]
     make_model: Callable[[ModelParts], Model]
     dry_run: Callable[[Any, Any, tuple[int, int]], Iterator[str]]
+    notes: Callable[[Any, Mapping[str, str]], tuple[str, ...]] = lambda _config, _options: ()
 
 
 def family_names() -> tuple[str, ...]:

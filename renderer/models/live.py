@@ -156,7 +156,7 @@ def _widen(features_BCHW: Tensor, margin_px: int) -> Tensor:
 def _tile(noise_11HW: Tensor, features_BCHW: Tensor) -> Tensor:
     """Return (B,1,H,W): the noise tile repeated over the frame, in the features' type."""
     batch, _, height_px, width_px = features_BCHW.shape
-    repeats = (-(-height_px // _NOISE_TILE_PX), -(-width_px // _NOISE_TILE_PX))
+    repeats = ((side_px + _NOISE_TILE_PX - 1) // _NOISE_TILE_PX for side_px in (height_px, width_px))
     tiled_11HW = noise_11HW.to(features_BCHW.dtype).repeat(1, 1, *repeats)[:, :, :height_px, :width_px]
     return tiled_11HW.expand(batch, -1, -1, -1)
 

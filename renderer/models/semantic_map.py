@@ -73,6 +73,24 @@ class SemanticMap:
         return SizedMap(planes_BCHW, channels, kinds_HW, 2 * self._num_labels, self._speed.uniform_regions)
 
 
+class _PlaneMap(SemanticMap):
+    """A label map whose planes are there already."""
+
+    def __init__(self, planes_BCHW: Tensor) -> None:
+        self.size_hw = (planes_BCHW.shape[2], planes_BCHW.shape[3])
+        self._planes_BCHW = planes_BCHW
+
+    def at(self, size_hw: tuple[int, int]) -> SizedMap:
+        """Return the map at a size whose sides divide the frame's."""
+        step_y, step_x = self.size_hw[0] // size_hw[0], self.size_hw[1] // size_hw[1]
+        return SizedMap(self._planes_BCHW[..., ::step_y, ::step_x], None, torch.zeros(0), 0, uniform_regions=False)
+
+
+def plane_map(planes_BCHW: Tensor) -> SemanticMap:
+    """Return the map whose planes, float32 0/1, one-hot classes and edges, are given; read by plain convolutions."""
+    return _PlaneMap(planes_BCHW)
+
+
 @dataclass
 class SizedMap:
     """The map at one size: planes_BCHW float32 0/1, `channels` (C,) which of all planes they are, None for all.

@@ -31,7 +31,7 @@ from renderer.models.upstream import without_statistics
 from renderer.models.vid2vid_checkpoint import recognise
 from renderer.models.vid2vid_config import Vid2vidConfig
 from renderer.models.vid2vid_networks import Drawing, Vid2vid
-from renderer.models.vid2vid_options import apply_options
+from renderer.models.vid2vid_options import apply_options, notes
 
 SIZE_MULTIPLE_PX: Final = 32
 
@@ -231,6 +231,7 @@ FAMILY: Final = Family(
     config_type=Vid2vidConfig,
     recognise=recognise,
     apply_options=apply_options,
+    notes=notes,
     build=Vid2vid,
     adapt=adapt,
     traits=traits,

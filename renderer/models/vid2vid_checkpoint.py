@@ -85,7 +85,7 @@ def recognise(networks: Mapping[str, Shapes]) -> Recognition | None:
     config = _replace(config, native_size_hw=_native_size_hw(config))
     _check_all(config, networks, roles)
     unused = tuple(name for role, names in sources.items() if role for name in names if name not in roles.values())
-    return Recognition("vid2vid", config, roles, unused, _notes(config))
+    return Recognition("vid2vid", config, roles, unused)
 
 
 def _parameters(shapes: Shapes) -> Shapes:
@@ -313,12 +313,3 @@ def _check_all(config: Vid2vidConfig, networks: Mapping[str, Shapes], roles: Map
             continue
         of_role = {key.removeprefix(f"{role}."): shape for key, shape in expected.items() if key.startswith(f"{role}.")}
         check_fit(of_role, networks[source], f"{source} is damaged, or of another model than the other files")
-
-
-def _notes(config: Vid2vidConfig) -> tuple[str, ...]:
-    notes: list[str] = []
-    if config.foreground:
-        notes.append("The foreground is taken to be cars (label 26), as upstream has it by default.")
-    if config.first_pictures == "given":
-        notes.append("There is no network for first frames: the first two frames of a sequence must be given.")
-    return tuple(notes)

@@ -50,6 +50,16 @@ def apply_options(config: Any, options: Mapping[str, str]) -> Any:
     return msgspec.structs.replace(config, **changes)
 
 
+def notes(config: Any, options: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what a person should know of a configuration: what was assumed, and what it must be given."""
+    said: list[str] = []
+    if config.foreground and "fg_labels" not in options:
+        said.append("The foreground is taken to be cars (label 26), as upstream has it by default.")
+    if config.first_pictures == "given":
+        said.append("It draws no first frames: the first two frames of a sequence must be given.")
+    return tuple(said)
+
+
 def _first_pictures(config: Any, options: Mapping[str, str]) -> dict[str, Any]:
     if _flag(options, "no_first_img"):
         return {"first_pictures": "none"}

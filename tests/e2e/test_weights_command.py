@@ -17,12 +17,8 @@ import pytest
 import torch
 
 from clients.cli import main
-from renderer.inputs import ModelInput, instance_edges, one_hot
-from renderer.models.vid2vid import advance
-from renderer.models.vid2vid_networks import Vid2vid
-from renderer.weights_export import SteadyFrame, write_out_norms
 from renderer.weights_store import imported_names, read_imported_card
-from tests.e2e.published_checkpoints import CONFIG, Networks, Weights, error_of, pack_tar, pack_zip, write
+from tests.e2e.published_checkpoints import Networks, Weights, error_of, pack_tar, pack_zip, write
 
 # -- what arrives ------------------------------------------------------------------------------------------------------
 
@@ -100,11 +96,16 @@ def test_options_of_the_training_and_of_the_person(weights: Weights, networks: N
     (folder / "opt.txt").write_text(
         "--- Options ---\nfg_labels: [24, 26]\nn_scales_spatial: 2\nloadSize: 1024\n--- End ---\n"
     )
-    assert weights("import", folder, "--name", "a").code == 0
+    run = weights("import", folder, "--name", "a")
+    assert (run.code, "taken to be cars" in run.stdout) == (0, False)
     assert read_imported_card("a").config["foreground_labels"] == [24, 26]
     assert read_imported_card("a").native_size_hw == (512, 1024)
     assert weights("import", folder, "--name", "b", "--set", "fg_labels=33").code == 0
     assert read_imported_card("b").config["foreground_labels"] == [33]
+    (folder / "opt.txt").write_text("use_real_img: True\n")
+    notes = weights("import", folder, "--name", "d").stdout
+    assert "taken to be cars" in notes
+    assert "the first two frames of a sequence must be given" in notes
     (folder / "opt.txt").write_text("n_scales_spatial: 3\n")
     run = weights("import", folder, "--name", "c")
     assert "opt.txt says n_scales_spatial=3, and the files hold a network of n_scales_spatial=2" in error_of(run)
@@ -219,32 +220,3 @@ def test_without_onnx_the_export_says_what_to_install(weights: Weights, monkeypa
     monkeypatch.setitem(sys.modules, "onnx", None)
     run = weights("export", "mine", "--onnx", "x.onnx")
     assert "needs the package onnx, which is not installed. pip install 'vidrive[onnx]'" in error_of(run)
-
-
-def test_the_exported_function_is_the_recurrent_step() -> None:
-    """What is exported, three frames of planes and past pictures in, against the model's own fourth frame."""
-    torch.manual_seed(3)
-    network = Vid2vid(CONFIG).eval()
-    rng = np.random.default_rng(3)
-    frames = [
-        ModelInput(
-            labels_BHW=torch.from_numpy(rng.choice(np.array([7, 11, 26], np.uint8), (1, 64, 64))),
-            instances_B1HW=torch.from_numpy(rng.integers(0, 3, (1, 1, 64, 64), np.int32)),
-        )
-        for _ in range(4)
-    ]
-    state = None
-    with torch.inference_mode():
-        for frame in frames[:3]:
-            _, state = advance(network, frame, state)
-        assert state is not None
-        planes = [one_hot(frame.labels_BHW, CONFIG.num_labels) for frame in frames[1:]]
-        edges = [instance_edges(frame.instances_B1HW) for frame in frames[1:] if frame.instances_B1HW is not None]
-        planes_TCHW = torch.cat([torch.cat(both, 1) for both in zip(planes, edges, strict=True)])
-        pictures = [torch.cat(scale) for scale in state.pictures]
-        drawn, after = advance(network, frames[3], state)
-        write_out_norms(network)
-        found = SteadyFrame(network, CONFIG)(planes_TCHW, *pictures)
-    for scale, expected in zip(found, after.pictures, strict=True):
-        torch.testing.assert_close(scale, torch.cat(expected), rtol=0, atol=1e-4)
-    torch.testing.assert_close(found[-1][-1:], drawn.picture_B3HW, rtol=0, atol=1e-4)
