@@ -148,7 +148,7 @@ _OF_FAMILY: Final[Mapping[str, Callable[[Any, Any, tuple[int, int]], Graph]]] = 
 }
 
 
-def graph_of(family: str, network: nn.Module, config: Any, size_hw: tuple[int, int]) -> Graph:
+def graph_of(family: str, network: Any, config: Any, size_hw: tuple[int, int]) -> Graph:
     """Return the graph of a published family's frame; the network's norms are written out, in place."""
     write_out_norms(network)
     return _OF_FAMILY[family](network, config, size_hw)
