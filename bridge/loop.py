@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from bridge.capture.presets import LoopMode
+from bridge.edits.frames import edits_of
 from bridge.pace import JustInTime, Ratekeeper
 from bridge.prefetch import Captured, Prefetch, Street
 from bridge.protocol.errors import LabelError, RenderRefused, VidriveError
@@ -376,5 +377,7 @@ def break_between(before: SensorFrame | None, frame: SensorFrame) -> str:
         return "frames are missing"
     if frame.label_map.shape != before.label_map.shape:
         return "the size changed"
+    if edits_of(frame).rules != edits_of(before).rules:
+        return "the edits changed"
     moved_m = float(np.linalg.norm(frame.world_from_camera[:3, 3] - before.world_from_camera[:3, 3]))
     return "the ego vehicle jumped" if moved_m > _JUMP_M + _TOP_SPEED_M_S * gap_s else ""

@@ -20,6 +20,9 @@ import msgspec
 
 from bridge.capture.drive import Drive, open_drive
 from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
+from bridge.edits.desk import EditDesk
+from bridge.edits.rules import NO_EDITS, Edits, load_edits
+from bridge.edits.street import EditedStreet
 from bridge.loop import FrameLoop, Sink
 from bridge.prefetch import Street
 from bridge.protocol.frames import EgoControl, FramePair
@@ -60,6 +63,7 @@ class DrivePlan:
     record: Path | None = None
     trace: Path | None = None
     recording: RecordingWish | None = None
+    edits: Edits = NO_EDITS
 
 
 def make_plan(
@@ -95,6 +99,7 @@ def make_plan(
         windowed=not args.headless,
         record=args.record,
         trace=args.trace,
+        edits=load_edits(args.edits) if args.edits else NO_EDITS,
     )
 
 
@@ -109,6 +114,7 @@ class DriveThread:
         self.window_display = WindowDisplay(self._hud) if plan.windowed else None
         self._display: Sink = self.window_display or OffscreenDisplay(self._hud)
         self.recorded_s = 0.0
+        self.desk = EditDesk(plan.edits)
         self._loop: FrameLoop | None = None
         self._control: EgoControl | None = None
         self._stop = threading.Event()
@@ -211,7 +217,7 @@ class DriveThread:
     def _drive(self, street: Street, client: RenderClient | None, sinks: list[Sink]) -> None:
         plan = self.plan
         loop = FrameLoop(
-            street,
+            EditedStreet(street, lambda: self.desk.effective),
             client,
             mode=plan.session.mode,
             real_time=plan.windowed,

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def preset_names(kind: str) -> tuple[str, ...]:
-    """Return the names of the presets of a kind ("models", "rigs", "sessions" or "train"), sorted."""
+    """Return the names of the presets of a kind (a folder of configs: "models", "rigs" and so on), sorted."""
     folder = resources.files("configs") / kind
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 

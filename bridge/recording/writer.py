@@ -21,6 +21,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.edits.frames import edits_of, original_of
+from bridge.edits.track import TRACK_NAME, TrackWriter
 from bridge.protocol.errors import OutputError, VidriveError
 from bridge.protocol.frames import FramePair
 from bridge.recording.codecs import open_codec
@@ -69,6 +71,8 @@ class RecordingWriter:
         kept = {name: plane for name, plane in manifest.planes.items() if plane.codec != "h264"}
         if set(manifest.planes) - set(kept) != set(self._videos):
             raise ValueError("the videos are not those that the manifest names")
+        self._track_writer = TrackWriter()
+        self._track: list[_AppendedFile] = []
         self._codecs = {name: open_codec(plane.codec, PLANE_TYPES[plane.type]) for name, plane in kept.items()}
         self._pairs: queue.Queue[FramePair | None] = queue.Queue(QUEUE_LENGTH)
         with contextlib.ExitStack() as opened, _output_error(folder):
@@ -176,18 +180,26 @@ class RecordingWriter:
         sha256 = "" if synthesized is None else digest(synthesized)
         try:
             records: dict[str, Place] = {name: self._files[name].append(record) for name, record in coded.items()}
+            if change := self._track_writer.line(pair.sensor.frame_id, edits_of(pair.sensor)):
+                self._open_track().append(change)  # before its row: a frame in the table has its edits in the track
             line = msgspec.json.encode(make_row(pair, records, pictures, sha256)) + b"\n"
             self._table.append(line)
         except OSError:
-            for file in (*self._files.values(), self._table):
+            for file in (*self._files.values(), *self._track, self._table):
                 file.take_back()
             raise
-        for file in (*self._files.values(), self._table):
+        for file in (*self._files.values(), *self._track, self._table):
             file.settle()
         frame_id = pair.sensor.frame_id
         self._num_missing += max(0, frame_id - self._last_id - 1) if self._last_id is not None else 0
         self._last_id = frame_id
         self.num_frames += 1
+
+    def _open_track(self) -> _AppendedFile:
+        """The file of edits, which a recording without any does not have."""
+        if not self._track:
+            self._track.append(self._opened.enter_context(_AppendedFile(self.folder / TRACK_NAME)))
+        return self._track[0]
 
 
 class _AppendedFile:
@@ -235,8 +247,8 @@ def prepare_folder(folder: Path) -> None:
 
 
 def planes_of(pair: FramePair) -> dict[str, NDArray]:
-    """Return the planes that a pair has, by the names that a manifest gives them."""
-    sensor, rendered = pair.sensor, pair.rendered
+    """Return the planes that a pair has, as they were captured, by the names that a manifest gives them."""
+    sensor, rendered = original_of(pair.sensor), pair.rendered
     planes: dict[str, NDArray | None] = {
         "rgb": sensor.rgb,
         "labels": sensor.label_map,

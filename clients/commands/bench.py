@@ -89,7 +89,7 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
         from clients.driving import DriveThread, make_plan
 
         address = servers.wait_ready()
-        drive_args = argparse.Namespace(headless=True, record=None, size=args.size, seconds=None, trace=None)
+        drive_args = argparse.Namespace(headless=True, record=None, size=args.size, seconds=None, trace=None, edits="")
         plan = make_plan(SESSION, drive_args, carla=address, endpoint=servers.endpoint, num_ticks=args.frames)
 
         print("one step after the other ...", file=sys.stderr)

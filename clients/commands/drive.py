@@ -37,6 +37,7 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="no window; needs no display")
     parser.add_argument("--record", metavar="FILE.mp4", type=Path, help="write a video in simulation time")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
+    parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write a JSON line a frame: ids, times, digests")
 
 

@@ -35,12 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export all frames; what was written before an error stays."""
+    from bridge.edits.track import EditTrack
     from bridge.protocol.errors import UsageError
     from clients.recordings.pairs import RecordedPairs
 
     if args.labels and args.format not in ("vid2vid", "cityscapes"):
         raise UsageError(f"--labels means nothing for the format {args.format}", "Leave it out")
-    with RecordedPairs(args.recording) as pairs:
+    with RecordedPairs(args.recording, EditTrack()) as pairs:  # labels as its pictures have them
         if pairs.recording.note:
             print(f"warning: {pairs.recording.note}", file=sys.stderr)
         num_frames = _export(pairs, args)

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="h264",
         help="how the RGB and synthesized pictures are kept; the lossless planes always are (default: %(default)s)",
     )
+    parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")
     parser.add_argument("--carla", metavar="HOST:PORT", default="", help="a simulator that runs already")
     parser.add_argument("--server", metavar="ENDPOINT", default="", help="an inference server that runs already")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
@@ -71,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
             address = town_address(town) if town is not None else split_endpoint(args.carla, CARLA_PORT)
             if renderer is not None:
                 renderer.wait_ready(READY_DEADLINE_S)
-            drive = argparse.Namespace(headless=True, record=None, trace=None, seconds=args.seconds, size=args.size)
+            drive = argparse.Namespace(
+                headless=True, record=None, trace=None, seconds=args.seconds, size=args.size, edits=args.edits
+            )
             plan = make_plan(SESSION, drive, carla=address, endpoint=endpoint, seed=args.seed)
         try:
             return conduct(replace(plan, recording=RecordingWish(args.out, args.pictures)), as_json=args.json)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from bridge.edits.track import RECORDED, find_track
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LABEL_SPACES
 from bridge.recording.manifest import is_recording
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE|SEED",
         help="the look, for models with several: a picture's, a random one by its number, or A,B,SHARE between two",
     )
+    parser.add_argument(
+        "--edits",
+        metavar="none|recorded|FILE",
+        default="",
+        help="of a recording: without its edits, with them, or with those of a YAML file (default: recorded)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
 
 
@@ -75,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     wish_hw = parse_size(args.size) if args.size else None
     if is_recording(args.input):
         return _render_recording(args, wish_hw)
+    if args.edits:
+        raise UsageError(f"--edits edits recordings, and {args.input} is none", "Leave out --edits")
     planes = dense_channels(args.model)
     sequences = find_sequences(args.input, planes)
     if args.first_frames:
@@ -111,10 +120,11 @@ def _render_recording(args: argparse.Namespace, wish_hw: tuple[int, int] | None)
         raise UsageError(f"the recording {args.input} says itself what its labels mean", "Leave out --labels")
     if args.first_frames:
         raise UsageError(f"the recording {args.input} holds its own pictures", "Leave out --first-frames")
+    track = find_track(args.edits or RECORDED)
     prepare_process()
     from clients.recordings.rendering import render_recording
 
-    render_recording(args.input, args.out, args.model, args.device, wish_hw, _options(args))
+    render_recording(args.input, args.out, args.model, args.device, wish_hw, _options(args), track)
     return 0
 
 

@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beside", metavar="NAME", default="", help='a second model for the left half, or "recorded" (with --model)'
     )
+    parser.add_argument(
+        "--edits",
+        metavar="none|recorded|FILE",
+        default="recorded",
+        help="without the recorded edits, with them, or with those of a YAML file (default: %(default)s)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument("--labels", action="store_true", help="begin with the label overlay")
     parser.add_argument("--headless", action="store_true", help="no window: write a video")
@@ -33,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay in a window, or write the video."""
+    from bridge.edits.track import find_track
     from bridge.protocol.errors import UsageError
     from bridge.recording.reader import Recording
     from clients.recordings.replay import Beside, Player, hud_of, open_source, write_replay
@@ -48,13 +55,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"{missing}: writing {DEFAULT_VIDEO} instead of opening a window", file=sys.stderr)
     if args.beside and not args.model:
         raise UsageError("--beside compares with the model of --model", "Name both")
+    track = find_track(args.edits)
     composer = Composer()
     composer.show_labels = args.labels
     with contextlib.ExitStack() as stack:
-        source, model = stack.enter_context(open_source(args.recording, args.model, args.device))
+        source, model = stack.enter_context(open_source(args.recording, args.model, args.device, track))
         if args.beside:
             name = "" if args.beside == RECORDED else args.beside
-            left, left_model = stack.enter_context(open_source(args.recording, name, args.device))
+            left, left_model = stack.enter_context(open_source(args.recording, name, args.device, track))
             composer.names = (f"{left_model}, recorded" if not name else left_model, model)
             source = Beside(left, source)
         if headless:

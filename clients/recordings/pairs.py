@@ -8,7 +8,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.protocol.frames import FramePair, RenderedFrame
+from bridge.edits.editor import Editor
+from bridge.edits.track import EditTrack, read_track
+from bridge.protocol.frames import FramePair, RenderedFrame, SensorFrame
 from bridge.recording.reader import Recording
 from clients.recordings.pictures import VideoPictures
 
@@ -16,9 +18,14 @@ from clients.recordings.pictures import VideoPictures
 class RecordedPairs:
     """Pairs by their place in a recording. A context manager, for one thread."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open a recording; raises RecordingError for a folder that is none."""
+    def __init__(self, folder: Path, track: EditTrack | None = None) -> None:
+        """Open a recording; raises RecordingError for a folder that is none.
+
+        `track` are the edits of its frames, None for those that it was recorded with.
+        """
         self.recording = Recording(folder)
+        self._track = read_track(folder) if track is None else track
+        self._editor = Editor()
         manifest = self.recording.manifest
         self._videos = {
             name: VideoPictures(folder / plane.file, 1.0 / manifest.fixed_delta_s, self.recording.size_hw)
@@ -54,12 +61,17 @@ class RecordedPairs:
     def pair(self, index: int) -> FramePair:
         """Return the pair of a row; raises RecordingError for damaged planes."""
         row = self.recording.rows[index]
-        sensor = self.recording.sensor_frame(index, self._video_picture("rgb", index))
+        sensor = self.sensor_frame(index)
         synthesized = self.picture("synthesized", index)
         rendered = None
         if synthesized is not None and row.sequence is not None:
             rendered = RenderedFrame(row.frame_id, row.sequence, synthesized, row.stages_ms, reset=row.reset)
         return FramePair(sensor, rendered, row.age_ms, row.notice)
+
+    def sensor_frame(self, index: int) -> SensorFrame:
+        """Return the sensor frame of a row with its picture and its edits."""
+        frame = self.recording.sensor_frame(index, self.picture("rgb", index))
+        return self._editor.apply(frame, self._track.at(frame.frame_id))
 
     def picture(self, name: str, index: int) -> NDArray[np.uint8] | None:
         """Return the "rgb" or "synthesized" picture of a row, (H,W,3) u8; None where it was not kept."""

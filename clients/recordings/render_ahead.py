@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
+from bridge.edits.track import EditTrack
 from bridge.protocol.frames import FramePair, RenderedFrame
 from bridge.recording.codecs import PngCodec
 from clients.recordings.pairs import RecordedPairs
@@ -19,10 +20,15 @@ class RenderAhead:
     The pictures wait in a temporary file, because an hour of them does not fit into memory. A context manager.
     """
 
-    def __init__(self, folder: Path, render: Callable[[RecordedPairs], Iterable[FramePair]]) -> None:
-        """Open the recording and begin; `render` yields its pairs from the first one on."""
-        self._pairs = RecordedPairs(folder)
-        self._render_pairs = RecordedPairs(folder)
+    def __init__(
+        self,
+        folder: Path,
+        render: Callable[[RecordedPairs], Iterable[FramePair]],
+        track: EditTrack | None = None,
+    ) -> None:
+        """Open the recording and begin; `render` yields its pairs from the first one on, with the edits of `track`."""
+        self._pairs = RecordedPairs(folder, track)
+        self._render_pairs = RecordedPairs(folder, track)
         self._render = render
         self._codec = PngCodec()
         self._pictures = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.edits.track import EditTrack
 from bridge.loop import break_between
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import CameraIntrinsics, FramePair, RenderedFrame, SensorFrame
@@ -44,12 +45,15 @@ def render_recording(
     device_name: str,
     wish_hw: tuple[int, int] | None = None,
     options: ModelOptions | None = None,
+    track: EditTrack | None = None,
 ) -> None:
     """Render a recording to a folder of PNGs or an .mp4 in simulation time, and say how it went.
 
+    `track` are the edits of its frames, None for those that it was recorded with.
+
     Raises a VidriveError for a recording, model or output that cannot be used; what was written before stays.
     """
-    with RecordedPairs(folder) as pairs:
+    with RecordedPairs(folder, track) as pairs:
         recording = pairs.recording
         if recording.note:
             _log.warning("%s", recording.note)
@@ -64,7 +68,7 @@ def render_recording(
                     same.append(digest(pair.rendered.rgb) == row.synthesized_sha256)
                 progress.advance()
         _log.info("%s: %d frames by %s", out, len(pairs), model.card.name)
-        if same_weights(recording.manifest.card, model.card) and size_hw == recording.size_hw:
+        if track is None and same_weights(recording.manifest.card, model.card) and size_hw == recording.size_hw:
             _log.info("%d of %d pictures are the recorded ones, bit for bit", sum(same), len(same))
 
 
@@ -94,7 +98,7 @@ def render_pairs(pairs: RecordedPairs, model: Model, size_hw: tuple[int, int]) -
     sequence = 0
     before: tuple[Row, SensorFrame] | None = None
     for index, row in enumerate(pairs.recording.rows):
-        frame = pairs.recording.sensor_frame(index, pairs.picture("rgb", index))
+        frame = pairs.sensor_frame(index)
         if frame.label_map.shape != size_hw:
             frame = resized(frame, size_hw)
         if before is None or begins_anew(*before, row, frame):

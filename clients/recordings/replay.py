@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
+from bridge.edits.track import EditTrack
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import FramePair
 from bridge.recording.reader import Recording
@@ -46,10 +47,15 @@ class PairSource(Protocol):
 
 
 @contextlib.contextmanager
-def open_source(folder: Path, model_name: str, device_name: str) -> Iterator[tuple[PairSource, str]]:
-    """Open a recording's pairs with the recorded pictures, or with those of a model; comes with the model's name."""
+def open_source(
+    folder: Path, model_name: str, device_name: str, track: EditTrack | None = None
+) -> Iterator[tuple[PairSource, str]]:
+    """Open a recording's pairs with the recorded pictures, or with those of a model; comes with the model's name.
+
+    `track` are the edits of its frames, None for those that it was recorded with.
+    """
     if not model_name:
-        with RecordedPairs(folder) as pairs:
+        with RecordedPairs(folder, track) as pairs:
             card = pairs.recording.manifest.card
             yield pairs, card.name if card is not None else ""
         return
@@ -61,7 +67,7 @@ def open_source(folder: Path, model_name: str, device_name: str) -> Iterator[tup
 
     model = load_model(model_name, device_name)
     size_hw = picture_size(model.card, Recording(folder).size_hw, None)
-    with RenderAhead(folder, lambda pairs: render_pairs(pairs, model, size_hw)) as ahead:
+    with RenderAhead(folder, lambda pairs: render_pairs(pairs, model, size_hw), track) as ahead:
         yield ahead, model.card.name
 
 

@@ -12,14 +12,16 @@ import pytest
 import torch
 
 from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
+from bridge.edits.rules import load_edits
 from bridge.protocol.labels import LABEL_SPACES
+from clients.viewer.keys import NUM_RULE_KEYS
 from configs import load_preset, preset_names
 from renderer import weights_catalogue
 from renderer.models.family import find_family, shapes_of
 from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names, shipped_names
 from renderer.train.preset import find_train_preset
 
-KINDS = ("models", "rigs", "sessions", "train")
+KINDS = ("edits", "models", "rigs", "sessions", "train")
 MAX_WEIGHTS_BYTES = 16_000_000
 
 
@@ -46,6 +48,13 @@ def test_session_loads_and_its_rig_feeds_the_default_model(name: str) -> None:
     model = find_preset(DEFAULT_MODEL)
     assert set(model.planes) <= set(rig.planes)
     assert rig.width_px % model.size_multiple_px == rig.height_px % model.size_multiple_px == 0
+
+
+@pytest.mark.parametrize("name", preset_names("edits"))
+def test_edits_load_and_every_rule_has_a_key_and_a_name(name: str) -> None:
+    edits = load_edits(name)
+    assert 0 < len(edits.rules) <= NUM_RULE_KEYS
+    assert all(rule.name for rule in edits.rules)
 
 
 @pytest.mark.parametrize("name", preset_names("train"))
