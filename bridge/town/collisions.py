@@ -1,4 +1,4 @@
-"""Bodies that meet: vehicles push each other and stop at what stands still; walkers are only noticed.
+"""Bodies that meet: vehicles push each other and stop at what stands still; walkers are pushed aside and stop nobody.
 
 Everything is an oriented rectangle on the ground. Of two that overlap, the shallowest axis is the contact's normal;
 they are moved apart along it and exchange an impulse with little bounce and some friction.
@@ -7,7 +7,7 @@ they are moved apart along it and exchange an impulse with little bounce and som
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bridge.carla_wire import layouts
 from bridge.carla_wire.streams import CollisionEvent
 from bridge.town.actors import Vehicle
-from bridge.town.footprints import Footprint, overlaps
+from bridge.town.footprints import Footprint
 from bridge.town.props import Prop
 from bridge.town.walkers import Walker
 
@@ -32,11 +32,15 @@ FLANK_SLACK = 0.15
 
 @dataclass(frozen=True)
 class Collision:
-    """Something hit a vehicle or walker: `other` is None for the static world; the impulse is `actor`'s, N s, world."""
+    """Something hit a vehicle or walker; the impulse is `actor`'s, N s, world.
+
+    `other` is None for the static world: then `static_tag` is the semantic tag of what stood there.
+    """
 
     actor: Vehicle | Walker
     other: Vehicle | Walker | Prop | None
     impulse_n_s: tuple[float, float, float]
+    static_tag: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,22 @@ class _Contact:
     depth_m: float
 
 
-STATIC_WORLD = layouts.Actor(0, 0, layouts.ActorDescription(0, "static.unknown"), layouts.BoundingBox(), bytes([20]))
-"""The other party of a collision with what stands still."""
+_STATIC_TYPES = {
+    3: "buildings", 4: "walls", 5: "fences", 6: "poles", 8: "trafficsigns", 9: "vegetation", 14: "car", 20: "static",
+}  # fmt: skip
+"""The names that CARLA gives to what stands still and is no actor, by semantic tag."""
 
 
 def event_of(collision: Collision) -> CollisionEvent:
     """Return a collision as a client's sensor tells it."""
-    other = STATIC_WORLD if collision.other is None else collision.other.record()
+    other = _static_actor(collision.static_tag) if collision.other is None else collision.other.record()
     return CollisionEvent(collision.actor.record(), other, layouts.Vector3D(*collision.impulse_n_s))
+
+
+def _static_actor(tag: int) -> layouts.Actor:
+    """Return the other party of a collision with a thing that is no actor: CARLA gives it the id 0."""
+    description = layouts.ActorDescription(0, f"static.{_STATIC_TYPES.get(tag, 'unknown')}")
+    return layouts.Actor(0, 0, description, layouts.BoundingBox(), bytes([tag]))
 
 
 def footprint(actor: Vehicle | Walker | Prop) -> Footprint:
@@ -72,23 +84,32 @@ def footprint(actor: Vehicle | Walker | Prop) -> Footprint:
 
 
 class StaticWorld:
-    """What stands still and is solid: `boxes` (N, 5) of x, y, half x, half y in metres and yaw in radians."""
+    """What stands still and is solid: `boxes` (N, 5) of x, y, half x, half y in metres and yaw in radians; `tags` (N,).
 
-    def __init__(self, boxes: NDArray[np.float64]) -> None:
+    What is hidden is in nobody's way.
+    """
+
+    def __init__(self, boxes: NDArray[np.float64], tags: NDArray[np.uint8]) -> None:
         self._footprints = [Footprint(*row) for row in boxes.tolist()]
+        self._tags = tags.tolist()
+        self._is_hidden = np.zeros(len(boxes), bool)
         self._x_m, self._y_m = boxes[:, 0], boxes[:, 1]
         self._reach_m = np.hypot(boxes[:, 2], boxes[:, 3])
 
-    def near(self, vehicles: Sequence[Vehicle]) -> Iterator[tuple[Vehicle, Footprint]]:
-        """Yield each vehicle with each solid thing that it might touch, in order."""
+    def hide(self, indices: Collection[int], *, hidden: bool) -> None:
+        """Take things out of the way, or put them back."""
+        self._is_hidden[list(indices)] = hidden
+
+    def near(self, vehicles: Sequence[Vehicle]) -> Iterator[tuple[Vehicle, Footprint, int]]:
+        """Yield each vehicle with each solid thing that it might touch and the thing's tag, in order."""
         if not self._footprints or not vehicles:
             return
         x_m = np.array([vehicle.pose.x_m for vehicle in vehicles])[:, None]
         y_m = np.array([vehicle.pose.y_m for vehicle in vehicles])[:, None]
         reach_m = np.array([vehicle.reach_m for vehicle in vehicles])[:, None] + self._reach_m
-        near = (np.abs(self._x_m - x_m) < reach_m) & (np.abs(self._y_m - y_m) < reach_m)
+        near = (np.abs(self._x_m - x_m) < reach_m) & (np.abs(self._y_m - y_m) < reach_m) & ~self._is_hidden
         for row, column in np.argwhere(near).tolist():
-            yield vehicles[row], self._footprints[column]
+            yield vehicles[row], self._footprints[column], self._tags[column]
 
 
 def collide(
@@ -98,8 +119,8 @@ def collide(
     solid = [vehicle for vehicle in vehicles if vehicle.collides]
     events: list[Collision] = []
     on_ground = [vehicle for vehicle in solid if vehicle.simulates_physics and vehicle.pose.z_m < STOREY_M]
-    for vehicle, box in static_world.near(on_ground):
-        events += _with_static_world(vehicle, box, dt_s)
+    for vehicle, box, tag in static_world.near(on_ground):
+        events += _with_static_world(vehicle, box, tag, dt_s)
     for i, first in enumerate(solid):
         for second in solid[i + 1 :]:
             if _near(first, second):
@@ -129,13 +150,13 @@ def _near(first: Vehicle | Walker, second: Vehicle | Walker | Prop) -> bool:
     return dx * dx + dy * dy < reach * reach and abs(first.pose.z_m - second.pose.z_m) < STOREY_M
 
 
-def _with_static_world(vehicle: Vehicle, box: Footprint, dt_s: float) -> list[Collision]:
+def _with_static_world(vehicle: Vehicle, box: Footprint, tag: int, dt_s: float) -> list[Collision]:
     contact = _contact(footprint(vehicle), box)
     if contact is None:
         return []
     impulse = _exchange(vehicle, None, contact)
     vehicle.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m, dt_s)
-    return _told(vehicle, None, impulse)
+    return [] if impulse == (0.0, 0.0, 0.0) else [Collision(vehicle, None, impulse, tag)]
 
 
 def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Collision]:
@@ -158,22 +179,24 @@ def _between_vehicles(first: Vehicle, second: Vehicle, dt_s: float) -> list[Coll
 def _with_walkers(vehicle: Vehicle, walkers: Iterable[Walker]) -> list[Collision]:
     events = []
     for walker in walkers:
-        if not walker.collides or not _near(vehicle, walker) or not overlaps(footprint(vehicle), footprint(walker)):
+        near = walker.collides and _near(vehicle, walker)
+        contact = _contact(footprint(walker), footprint(vehicle)) if near else None
+        if contact is None:
             continue
+        walker.be_shoved(contact.normal_x * contact.depth_m, contact.normal_y * contact.depth_m)
         vx, vy, _vz = vehicle.velocity_m_s
         events += _told(vehicle, walker, (-WALKER_MASS_KG * vx, -WALKER_MASS_KG * vy, 0.0))
     return events
 
 
 def _told(
-    first: Vehicle | Walker, second: Vehicle | Walker | None, impulse_n_s: tuple[float, float, float]
+    first: Vehicle | Walker, second: Vehicle | Walker, impulse_n_s: tuple[float, float, float]
 ) -> list[Collision]:
     """Return the event of each side; bodies that touch without hitting each other have none to tell."""
     if impulse_n_s == (0.0, 0.0, 0.0):
         return []
     x, y, z = impulse_n_s
-    events = [Collision(first, second, impulse_n_s)]
-    return events if second is None else [*events, Collision(second, first, (-x, -y, -z))]
+    return [Collision(first, second, impulse_n_s), Collision(second, first, (-x, -y, -z))]
 
 
 def _ease(vehicle: Vehicle | None) -> float:

@@ -58,7 +58,7 @@ class Episode:
         self.geo_reference = GeoReference.of_opendrive(network.opendrive)
         self.library = {definition.id: definition for definition in build_library()}
         self.actors: dict[int, Actor] = {}
-        self._static_world = StaticWorld(network.static_boxes)
+        self._static_world = StaticWorld(network.static_boxes, network.static_tags)
         self.collisions: list[Collision] = []
         """What hit what in the last tick."""
         self._last_id = 0
@@ -189,6 +189,9 @@ class Episode:
         self._road_signs.direct(vehicles)
         for vehicle in vehicles:
             vehicle.speed_limit_kmh = self.network.speed_limit_at_kmh(vehicle.pose.x_m, vehicle.pose.y_m)
+        for walker in walkers:
+            if walker.is_gone:
+                self.destroy(walker.actor_id)
         for actor in self.actors.values():
             actor.end_tick()
 

@@ -68,8 +68,9 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
 * A tyre with CARLA's default friction (3.5) and stiffnesses (17, 1000) is one on dry asphalt. All of
   `VehiclePhysicsControl` has effect but `use_sweep_wheel_collision` and the wheels' positions.
 * Angular impulses and torques turn vehicles about their upright axis only.
-* Bodies collide as upright boxes: vehicles push each other and stop at houses, trees and parked cars; walkers are hit
-  without being moved. A collision with the static world names `static.unknown`.
+* Bodies collide as upright boxes: vehicles push each other and stop at houses, trees and parked cars; walkers are
+  pushed aside and stop nobody. Whom the client's pedestrian AI leads stays where that puts him; if it finds that a
+  vehicle ran over him he falls, and is taken away 10 s later, as in CARLA.
 * Every attachment is rigid, spring arms included.
 * A walker's location is the middle of its body, a vehicle's is on the ground, as in CARLA.
 * Instance ids are actor ids; the static world has id 0.

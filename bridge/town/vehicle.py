@@ -63,7 +63,11 @@ STOP_M, STOP_STIFFNESS = 0.08, 5.0
 """How far a spring gives before the bump stop, and how much harder that is."""
 LEAN_PER_S = 6.0
 TRACTION_SLIP, RIDER_SLIP = 0.12, 0.04
-"""Slip of the driven wheels from which the engine gives way; at twice that it gives nothing."""
+"""Slip of the driven wheels from which the engine gives way; at twice that it gives nothing. So do a rider's brakes."""
+RIDER_GRIP, PEAK_SLIP_RAD = 0.95, 0.2
+"""A rider turns the bars no further than to where a tyre pulls most, in a bend that this share of its grip holds."""
+RIDER_PER_S = 10.0
+"""How fast a rider brings back a machine that turns further than its front wheel points."""
 PITCH_SHARE, ROLL_ARM = 0.9, 0.4
 """Pitch inertia over yaw inertia; radius of gyration in roll over the track."""
 
@@ -197,7 +201,11 @@ def _roll_wheel(state, p, wheels, i, angle, drive, controls, out, total, h):
     grip = friction * load * math.sin(TYRE_C * math.atan(TYRE_B * slip))
     long_force, lat_force = grip * long_pull / slip, grip * lat_pull / slip
     torque = wheels[i, W_DRIVEN] * drive - wheels[i, W_DAMPING] * spin
-    brakes = controls[BRAKE] * wheels[i, W_BRAKE] + controls[HAND_BRAKE] * wheels[i, W_HAND]
+    brakes = controls[BRAKE] * wheels[i, W_BRAKE]
+    if p[LEANS] > 0.0:
+        # hard braking unloads the rear wheel: locked it would overtake the front one
+        brakes *= min(1.0, max(0.0, 2.0 - abs(long_slip) / RIDER_SLIP))
+    brakes += controls[HAND_BRAKE] * wheels[i, W_HAND]
     # implicit in the tyre's stiffness: explicit steps of this size would make a slow wheel chatter
     stiffness = friction * load * TYRE_B * TYRE_C / reference
     response = h / (wheels[i, W_INERTIA] + h * stiffness * radius * radius)
@@ -240,9 +248,16 @@ def _move_on_springs(state, p, wheels, out, total, gravity, h):
     state[ROLL] += state[ROLL_RATE] * h
 
 
-@njit("void(float64[::1], float64[::1], float64[::1], float64[::1], float64, boolean, float64)", nogil=True, cache=True)
-def _move_over_ground(state, p, total, controls, slope_m_s2, stands, h):
-    """Move and turn the body under the tyres' forces, air drag and the slope of the ground."""
+@njit(
+    "void(float64[::1], float64[::1], float64[::1], float64[::1], float64, float64, float64, boolean, float64)",
+    nogil=True,
+    cache=True,
+)
+def _move_over_ground(state, p, total, controls, base, friction, slope_m_s2, stands, h):
+    """Move and turn the body under the tyres' forces, air drag and the slope of the ground.
+
+    `base` is the wheelbase in metres, `friction` the tyres' on dry asphalt's scale.
+    """
     force_x = total[0] - p[DRAG_N_S2_M2] * state[VX] * abs(state[VX]) - p[MASS] * slope_m_s2
     force_y = total[1] - p[DRAG_N_S2_M2] * state[VY] * abs(state[VY])
     ax, ay = force_x / p[MASS], force_y / p[MASS]
@@ -250,6 +265,12 @@ def _move_over_ground(state, p, total, controls, slope_m_s2, stands, h):
     state[VX] += (ax + state[YAW_RATE] * state[VY]) * h
     state[VY] += (ay - state[YAW_RATE] * state[VX]) * h
     state[YAW_RATE] += total[2] / p[YAW_INERTIA] * h
+    if p[LEANS] > 0.0 and stands:
+        # braked or pushed too hard, a machine on two wheels would overtake itself: its rider balances that
+        held = RIDER_GRIP * GRAVITY_M_S2 * friction / max(0.5, abs(state[VX]))
+        along = max(-held, min(held, state[VX] * math.tan(state[STEER]) / base))
+        rest = max(min(along, 0.0), min(max(along, 0.0), state[YAW_RATE]))
+        state[YAW_RATE] += (rest - state[YAW_RATE]) * min(1.0, RIDER_PER_S * h)
     speed = math.hypot(state[VX], state[VY])
     held = controls[BRAKE] > 0.05 or controls[HAND_BRAKE] > 0.0
     if speed < 0.4 and controls[THROTTLE] < 0.02 and held and stands:
@@ -263,6 +284,22 @@ def _move_over_ground(state, p, total, controls, slope_m_s2, stands, h):
     state[Y] += (state[VX] * sin + state[VY] * cos) * h
     state[YAW] += state[YAW_RATE] * h
     state[ROLLED] += 0.5 * (state[WHEEL_SPEED] + state[WHEEL_SPEED + 1]) * h
+
+
+@njit(
+    "float64(float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, float64)",
+    nogil=True,
+    cache=True,
+)
+def _wanted_steer(state, p, wheels, steering_curve, controls, base, friction):
+    """Return the angle of the front axle that the driver asks for, less at speed; riders do not ask for a fall."""
+    speed = math.hypot(state[VX], state[VY])
+    limit = max(wheels[0, W_STEER], wheels[1, W_STEER])
+    wanted = controls[STEERING] * limit * np.interp(3.6 * speed, steering_curve[:, 0], steering_curve[:, 1])
+    if p[LEANS] > 0.0:
+        held = math.atan(RIDER_GRIP * GRAVITY_M_S2 * friction * base / max(0.01, speed * speed)) + PEAK_SLIP_RAD
+        wanted = max(-held, min(held, wanted))
+    return wanted
 
 
 @njit(
@@ -280,13 +317,11 @@ def advance(state, p, wheels, torque_curve, steering_curve, gears, controls, gro
     """
     h = dt / substeps
     gravity = controls[GRAVITY]
-    base = wheels[0, W_X] - wheels[2, W_X]
+    base, friction = wheels[0, W_X] - wheels[2, W_X], wheels[0, W_FRICTION] / REFERENCE_FRICTION
     total = np.zeros(3)
     for n in range(substeps):
         share = (n + 1.0) / substeps
-        turn_share = np.interp(3.6 * math.hypot(state[VX], state[VY]), steering_curve[:, 0], steering_curve[:, 1])
-        limit = max(wheels[0, W_STEER], wheels[1, W_STEER])
-        turn = controls[STEERING] * limit * turn_share - state[STEER]
+        turn = _wanted_steer(state, p, wheels, steering_curve, controls, base, friction) - state[STEER]
         state[STEER] += max(-STEERING_SPEED_RAD_S * h, min(STEERING_SPEED_RAD_S * h, turn))
         drive = _drive_torque(state, p, wheels, torque_curve, gears, controls, h)
         _spring_loads(state, p, wheels, ground, share, out, gravity)
@@ -301,7 +336,7 @@ def advance(state, p, wheels, torque_curve, steering_curve, gears, controls, gro
         stands = out[0, LOAD] + out[1, LOAD] + out[2, LOAD] + out[3, LOAD] > 0.0
         slope_m_s2 = gravity * (front - rear) / base if stands else 0.0
         _move_on_springs(state, p, wheels, out, total, gravity, h)
-        _move_over_ground(state, p, total, controls, slope_m_s2, stands, h)
+        _move_over_ground(state, p, total, controls, base, friction, slope_m_s2, stands, h)
 
 
 def substeps_of(dt_s: float) -> int:

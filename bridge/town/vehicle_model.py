@@ -213,7 +213,8 @@ _MODELS: dict[VehicleClass, VehicleModel] = {
         9000.0, 0.7, 0.7, 3.7, steering_curve=_RIDERS_STEERING, leans=True,
     ),
     "bicycle": VehicleModel(
-        95.0, 14.0, 0.9, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 25.0), engine_curve(9.6, 2400.0),
+        # a cyclist moves back when he brakes: so does a mass that sits lower
+        95.0, 14.0, 0.6, _wheels(0.52, 0.54, 0.0, 0.34, 0.15, 0.9, 130.0, 130.0, 25.0), engine_curve(9.6, 2400.0),
         2400.0, 0.55, 0.74, 3.7, steering_curve=_RIDERS_STEERING, leans=True, engine_inertia_kg_m2=0.05,
         damping_engaged=0.0, damping_disengaged=0.005,
     ),

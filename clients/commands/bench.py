@@ -111,13 +111,21 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
         yield Figure("frame age, p50", report.frame_age_ms.p50, "ms", goal=90.0)
         yield Figure("frame age, p95", report.frame_age_ms.p95, "ms")
 
-    print("the town's pictures ...", file=sys.stderr)
-    from clients.bench.town import measure_pictures
+    print("the town by itself ...", file=sys.stderr)
+    from clients.bench.town import measure_pictures, measure_town
 
-    for (width, height, weather), times_ms in measure_pictures(args.frames).items():
+    # the town that ran until now has left its caches warm
+    town = measure_town(plan.rig, args.frames)
+    yield Figure("town, start to first frame", town.first_frame_s, "s", goal=5.0)
+    yield Figure("town, bare tick, p50", float(np.median(town.tick_ms)), "ms", goal=1.0)
+
+    for (width, height, weather), times in measure_pictures(args.frames).items():
         goal_hz = (25.0 if width <= 512 else 8.0) if weather == "day" else 0.0
-        rate_hz = 1e3 / float(np.median(times_ms))
+        rate_hz = 1e3 / float(np.median(times.frame_ms))
         yield Figure(f"town {width}x{height}, {weather}", rate_hz, "Hz", goal=goal_hz, at_least=True)
+        for stage in ("raster", "shade"):
+            share = 100.0 * float(times.stage_ms[stage].sum() / times.frame_ms.sum())
+            yield Figure(f"    of which {stage}", share, "%")
 
     print("transport ...", file=sys.stderr)
     transport = measure_transport(args.frames)

@@ -114,14 +114,20 @@ for number in range(ticks):
                 if off > 0.5:
                     off_lane.append((number, vehicle.id, vehicle.type_id, round(off, 2)))
     if number % 200 == 0:
-        walked += sum(w.get_location().distance(f) for w, f in zip(walkers, feet))
-        feet = [w.get_location() for w in walkers]
+        # whom a vehicle runs over lies there and is taken away, its mind with it
+        there = {actor.id for actor in world.get_actors()}
+        alive = [i for i, walker in enumerate(walkers) if walker.id in there]
+        walked += sum(walkers[i].get_location().distance(feet[i]) for i in alive)
+        feet = [w.get_location() if w.id in there else None for w in walkers]
         for mind in minds[(number // 200) % len(minds)::5] if minds else []:
-            mind.go_to_location(world.get_random_location_from_navigation())
+            if mind.id in there:
+                mind.go_to_location(world.get_random_location_from_navigation())
     if number % 1200 == 600:
         memory.append((round(memory_mb("self"), 1), round(memory_mb(town_pid), 1)))
+there = {actor.id for actor in world.get_actors()}
 for mind in minds:
-    mind.stop()
+    if mind.id in there:
+        mind.stop()
 for sensor in sensors:
     sensor.stop()
 first = {}
@@ -130,7 +136,7 @@ for frame, a, kind, b, other, impulse in bumps:
     first.setdefault(key, (frame, kind, other, impulse))
 answer(vehicles=len(vehicles), walkers=len(walkers), ticks=ticks, took_s=time.monotonic() - began, worst_m=worst,
        off_lane=off_lane[:200], num_off_lane=len(off_lane), samples=seen, km=driven / 1000.0, walked_m=walked,
-       removed=removed, bumps=len(bumps),
+       removed=removed, lost_walkers=sum(w.id not in there for w in walkers), bumps=len(bumps),
        static=sorted({(kind, other) for _, _, kind, _, other, _ in bumps if other.startswith("static")}),
        meetings=[list(v) for v in first.values()][:20], memory=memory, longest_stop_s=longest_stop * 0.05)
 manager.set_synchronous_mode(False)

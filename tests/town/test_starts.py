@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from flat_painter import FlatPainter
 
+from bridge.town.engine import TownPainter
 from bridge.town.server import TownServer
+from bridge.town.streets import build_street_network
+from bridge.town.views import Painter
 
 pytest.importorskip("carla")
 
@@ -40,11 +43,11 @@ for sensor in sensors:
 """
 
 
-def starts(count: int, home: Path, run_client: Callable[..., dict[str, Any]]) -> int:
+def starts(count: int, painter: Painter, home: Path, run_client: Callable[..., dict[str, Any]]) -> int:
     """Start a town and a client `count` times; return how many first frames were lost."""
     missed = 0
     for _ in range(count):
-        server = TownServer(port=0, painter=FlatPainter(), recordings_dir=home)
+        server = TownServer(port=0, painter=painter, recordings_dir=home)
         server.start()
         try:
             missed += run_client(server.port, START, home=home, timeout_s=60.0)["missed"]
@@ -54,9 +57,22 @@ def starts(count: int, home: Path, run_client: Callable[..., dict[str, Any]]) ->
 
 
 def test_a_start_loses_no_first_frame(tmp_path: Path, client_of: Callable[..., dict[str, Any]]) -> None:
-    assert starts(3, tmp_path, client_of) == 0
+    assert starts(3, FlatPainter(), tmp_path, client_of) == 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800.0)
 def test_two_hundred_starts_lose_no_first_frame(tmp_path: Path, client_of: Callable[..., dict[str, Any]]) -> None:
-    assert starts(200, tmp_path, client_of) == 0
+    assert starts(200, FlatPainter(), tmp_path, client_of) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800.0)
+def test_nor_do_they_with_the_towns_own_pictures(tmp_path: Path, client_of: Callable[..., dict[str, Any]]) -> None:
+    """The pictures take their time: what is drawn for the first tick is late, and must not be lost for it."""
+    painter = TownPainter(build_street_network())
+    try:
+        painter.warm_up()
+        assert starts(200, painter, tmp_path, client_of) == 0
+    finally:
+        painter.close()

@@ -171,3 +171,39 @@ answer(moved=moved, heights=[min(heights), max(heights)], fastest=max(speeds))
     assert sum(distance > 5.0 for distance in seen["moved"]) >= 3
     assert -0.1 < seen["heights"][0] <= seen["heights"][1] < 0.3, "feet on the ground"
     assert 1.0 < seen["fastest"] < 3.0
+
+
+def test_whom_a_vehicle_runs_over_falls_and_is_taken_away(client) -> None:
+    """The wheel's pedestrian AI gives him up; if he stayed, TrafficManager would never drive past him again."""
+    seen = client("""
+world = client.get_world()
+world.set_pedestrians_seed(3)
+enter_sync(world)
+library = world.get_blueprint_library()
+place = world.get_random_location_from_navigation()
+walker = world.spawn_actor(library.find("walker.pedestrian.0004"), carla.Transform(place + carla.Location(z=1.0)))
+world.tick()
+mind = world.spawn_actor(library.find("controller.ai.walker"), carla.Transform(), attach_to=walker)
+world.tick()
+mind.start()
+mind.go_to_location(world.get_random_location_from_navigation())
+mind.set_max_speed(1.4)
+for _ in range(20):
+    world.tick()
+here = walker.get_transform()
+upright, height = here.rotation.pitch, here.location.z
+car = world.spawn_actor(library.find("vehicle.tesla.model3"), carla.Transform(here.location + carla.Location(z=40.0)))
+car.set_transform(carla.Transform(carla.Location(here.location.x, here.location.y, 0.2), here.rotation))
+number, lay = 0, []
+while number < 400 and walker.id in [a.id for a in world.get_actors()]:
+    world.tick()
+    number += 1
+    if abs(walker.get_transform().rotation.pitch) > 1.0:
+        lay.append((walker.get_transform().rotation.pitch, walker.get_location().z))
+answer(upright=upright, height=height, lay=lay[15:-1:20], ticks=len(lay), number=number,
+       left=[a.type_id for a in world.get_actors() if "walker" in a.type_id])
+""")
+    assert seen["upright"] == 0.0 and seen["height"] > 0.8
+    assert seen["lay"] and all(abs(pitch - 90.0) < 0.1 and z < 0.5 for pitch, z in seen["lay"])
+    assert 195 <= seen["ticks"] <= 205 and seen["number"] < 400, "ten seconds of simulation"
+    assert seen["left"] == [], "neither he nor his controller"

@@ -140,9 +140,12 @@ def set_actor_enable_gravity(call: Call, actor_id: int, enabled: bool) -> None:
         actor.has_gravity = enabled
 
 
-@answers("set_actor_dead", without_effect=True)
-def set_actor_dead(_call: Call, _actor_id: int) -> None:
-    """Nothing: nobody dies in the town."""
+@answers("set_actor_dead", neutral=None)
+def set_actor_dead(call: Call, actor_id: int) -> None:
+    """Let a walker fall and lie for 10 s until it is taken away: walker AI calls it for whom a vehicle ran over."""
+    actor = call.simulation.episode.actors.get(actor_id)
+    if isinstance(actor, Walker):
+        actor.die()
 
 
 @answers("apply_control_to_walker")

@@ -34,6 +34,8 @@ f4 = np.float32
 index = np.uintp
 ONE, HALF, QUARTER = np.float32(1), np.float32(0.5), np.float32(0.25)
 TOLERANCE = np.float32(1e-3)
+PAST_EDGE = np.float32(0.004)
+"""A depth may lie past its surface's edge by this share of itself: a few centimetres for what is near."""
 FAR = np.float32(FAR_DEPTH_M)
 NEAR = np.float32(NEAR_M)
 
@@ -82,7 +84,7 @@ def _hit(surface, params, sample, x, y, t, first_sample, triangle_vertex, vertex
         near, _, n1, n2 = hit_plane(surface, ex, ey)
         # Seen at a flat angle a surface runs far within a pixel: whether it does is asked only where it matters.
         if not is_hit or (
-            abs(z - near) > f4(0.125) * near
+            abs(z - near) > PAST_EDGE * near
             and not _goes_on(z, dx, dy, sample, x, y, t, triangle_vertex, vertex_camera, other)
         ):
             z, l1, l2, px, py = near, n1, n2, sx, sy

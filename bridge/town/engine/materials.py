@@ -20,7 +20,6 @@ PAINTED = 16  # takes its body's paint colour
 LAMP = 32  # shines when its object's lamps are on
 WINDOWS = 64  # its glossy parts are windows with rooms behind them, two bays and two floors a tile
 SHOP = 128  # with WINDOWS: one bay a tile, lit in the evening
-WET = 512  # gets wet and dark in the rain
 LAMP_KIND_SHIFT = 12  # flags above tell which of a body's lamps shines: the column of `object_look` after LOOK_LAMPS
 
 
@@ -29,7 +28,6 @@ def lamp(kind: int) -> int:
     return LAMP | kind << LAMP_KIND_SHIFT
 
 
-MIP_LEVELS = 9
 MIP_TEXELS = (4 * SIZE_PX * SIZE_PX - 1) // 3
 
 _Painter = Callable[[], Texture]

@@ -17,8 +17,9 @@ from bridge.town.pose import Pose
 from bridge.town.walkers import Walker
 
 FLAT = (0.0, 0.0, 0.0, 0.0)
-NO_BOXES = StaticWorld(np.empty((0, 5)))
-WALL = StaticWorld(np.array([[20.0, 0.0, 1.0, 30.0, 0.0]]))
+BUILDING_TAG = 3
+NO_BOXES = StaticWorld(np.empty((0, 5)), np.empty(0, np.uint8))
+WALL = StaticWorld(np.array([[20.0, 0.0, 1.0, 30.0, 0.0]]), np.array([BUILDING_TAG], np.uint8))
 
 
 def car(actor_id: int, x_m: float, y_m: float = 0.0, yaw_deg: float = 0.0, forward_m_s: float = 0.0) -> Vehicle:
@@ -46,7 +47,8 @@ def test_a_car_stops_at_a_wall_and_says_so() -> None:
     assert first.actor is driver and first.other is None
     assert first.impulse_n_s[0] == pytest.approx(-driver.model.mass_kg * 12.0 * 1.1, rel=0.1)
     told = event_of(first)
-    assert told.actor.id == 1 and told.other.description.id == "static.unknown"
+    assert told.actor.id == 1 and told.other.description.id == "static.buildings"
+    assert told.other.id == 0 and told.other.semantic_tags == bytes([BUILDING_TAG])
 
 
 def test_pushing_against_a_wall_stays_outside() -> None:
@@ -82,8 +84,34 @@ def test_walkers_are_noticed() -> None:
     driver.advance(0.05, FLAT)
     events = collide([driver], [walker], NO_BOXES, 0.05)
     assert [(event.actor.actor_id, event.other.actor_id) for event in events] == [(1, 2), (2, 1)]
+    assert not overlaps(footprint(driver), footprint(walker)), "pushed aside"
+    walker.lead(Pose(2.0, 0.0), 1.0)
+    collide([driver], [walker], NO_BOXES, 0.05)
+    assert (walker.pose.x_m, walker.pose.y_m) == (2.0, 0.0), "the client's pedestrian AI places its walkers"
     walker.collides = False
     assert collide([driver], [walker], NO_BOXES, 0.05) == []
+
+
+def test_the_dead_fall_down_and_are_gone_after_ten_seconds() -> None:
+    walker = Walker(2, layouts.ActorDescription(0, "walker.pedestrian.0001"), Pose(2.0, 0.0, 0.9, yaw_deg=30.0))
+    walker.walk(layouts.WalkerControl(layouts.Vector3D(1.0, 0.0, 0.0), 1.4))
+    walker.begin_tick()
+    walker.die()
+    walker.walk(layouts.WalkerControl(layouts.Vector3D(1.0, 0.0, 0.0), 1.4))
+    heights = []
+    for _ in range(20):
+        walker.begin_tick()
+        walker.advance(0.05, 0.14)
+        heights.append(walker.pose.z_m)
+        walker.end_tick()
+    assert max(heights) < 1.1 and heights[5] < 0.95 and heights[-1] == pytest.approx(0.14 + 0.22)
+    assert (walker.pose.x_m, walker.pose.y_m) == (2.0, 0.0) and walker.velocity_m_s == (0.0, 0.0, 0.0)
+    head = walker.body().pose.compose(Pose(z_m=1.8))
+    assert head.z_m == pytest.approx(walker.pose.z_m, abs=1e-6), "it lies"
+    assert not walker.is_gone
+    for _ in range(180):
+        walker.advance(0.05, 0.14)
+    assert walker.is_gone
 
 
 @settings(max_examples=40, deadline=None)

@@ -273,3 +273,19 @@ def test_traction_control_keeps_a_car_in_its_bend_and_the_hand_brake_does_not() 
         return abs(math.degrees(math.atan2(car.state[dynamics.VY], car.state[dynamics.VX])))
 
     assert slide_deg(throttle=1.0) < 12.0 < slide_deg(hand_brake=True)
+
+
+@pytest.mark.parametrize("kind", ["motorcycle", "bicycle"])
+@pytest.mark.parametrize("speed_m_s", [5.0, 10.0])
+def test_riders_neither_slide_out_of_a_bend_nor_under_their_brakes(kind: VehicleClass, speed_m_s: float) -> None:
+    def slide_deg(rider: Drive) -> float:
+        return abs(math.degrees(math.atan2(rider.state[dynamics.VY], rider.state[dynamics.VX])))
+
+    turning = Drive(kind, speed_m_s)
+    slides = [slide_deg(turning.go(0.05, steer=-0.8, throttle=0.85)) for _ in range(60)]
+    assert max(slides) < 20.0, "full lock asks for no more than the tyres hold"
+    assert turning.state[dynamics.YAW] < -1.0, "and yet it turns"
+    braking = Drive(kind, speed_m_s).go(0.3, steer=0.1)
+    while braking.speed_m_s > 1.0:
+        assert slide_deg(braking.go(0.05, brake=0.7, steer=0.02)) < 10.0, "the rear wheel stays behind the front one"
+    assert braking.x_m < 3.0 + speed_m_s**2 / 6.0, "and yet it stops"
