@@ -24,6 +24,7 @@ from bridge.protocol import sockets, wire
 from bridge.protocol.errors import RenderRefused, UsageError, WireError
 from bridge.protocol.messages import Bye, Hello, Message, Refusal, Render, Rendered, Welcome
 from bridge.protocol.shared_memory import attach
+from renderer.backends.choice import BackendName
 from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.inputs import ModelInput, check_request, model_input
 from renderer.models.base import OWN_FAMILY, Model
@@ -244,13 +245,14 @@ def run_server(
     device_name: str = "cpu",
     ready: Callable[[str], None] | None = None,
     secret_key: Path | None = None,
+    backend: BackendName = "auto",
 ) -> None:
     """Load a model and serve it until an exception such as KeyboardInterrupt ends it.
 
     `ready` is called with the endpoint, its port filled in, once clients can connect.
     """
     sockets.check_listen(listen, secret_key)
-    model = load_model(model_name, device_name)
+    model = load_model(model_name, device_name, backend=backend)
     announce(model_name, model.device)
     warm_up(model)
     with RenderServer(model, listen, secret_key=secret_key) as server:

@@ -172,6 +172,19 @@ def check_renderer() -> Finding:
     )
 
 
+def check_backends() -> Finding:
+    """Which runtimes beside torch could run the generator that ships."""
+    from renderer.backends.choice import EXTRAS, install_hint, missing_packages
+
+    here = [name for name in EXTRAS if not missing_packages(name)]
+    missing = [name for name in EXTRAS if name not in here]
+    text = f"the server may choose {' or '.join(here)} where it is faster than torch" if here else "torch alone renders"
+    if not missing:
+        return Finding("backends", "ok", text)
+    hints = "; ".join(install_hint(name) for name in missing)
+    return Finding("backends", "note", f"{text}; {' and '.join(missing)} can be added", f"On a CPU: {hints}")
+
+
 def check_weights() -> Finding:
     """Whether the weights that ship are whole."""
     from renderer.weights_catalogue import SUFFIX, read_card, shipped_folder, verify
@@ -255,6 +268,7 @@ CHECKS: Final[Mapping[str, Callable[[], Finding]]] = {
     "names": check_names,
     "carla": check_carla,
     "renderer": check_renderer,
+    "backends": check_backends,
     "weights": check_weights,
     "display": check_display,
     "video": check_video,

@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument(
+        "--backend",
+        choices=("auto", "eager", "compile", "onnxruntime", "openvino"),
+        default="auto",
+        help="what runs the generator; auto is the fastest that is installed (default: %(default)s)",
+    )
+    parser.add_argument(
         "--curve-secret",
         type=Path,
         metavar="FILE",
@@ -46,5 +52,6 @@ def run(args: argparse.Namespace) -> int:
         args.device,
         ready=lambda endpoint: print(f"ready {endpoint}", flush=True),
         secret_key=args.curve_secret,
+        backend=args.backend,
     )
     return 0

@@ -27,6 +27,7 @@ from bridge.render_request import make_request, refuse_mismatch
 from clients.progress import Progress
 from clients.recordings.output import open_pictures
 from clients.recordings.pairs import RecordedPairs
+from renderer.backends.choice import recorded_backend
 from renderer.inputs import check_request, model_input
 from renderer.models.base import Model
 from renderer.models.imported import ModelOptions
@@ -57,7 +58,9 @@ def render_recording(
         recording = pairs.recording
         if recording.note:
             _log.warning("%s", recording.note)
-        model = load_model(model_name, device_name, options)
+        card = recording.manifest.card
+        backend = recorded_backend(card.dtype if card is not None and card.name == model_name else "")
+        model = load_model(model_name, device_name, options, backend)
         size_hw = picture_size(model.card, recording.size_hw, wish_hw)
         same: list[bool] = []
         with open_pictures(out, recording.manifest.fixed_delta_s, size_hw) as sink, Progress(len(pairs)) as progress:

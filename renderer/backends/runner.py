@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -16,9 +15,9 @@ from bridge.protocol.errors import UsageError
 from renderer.backends import host
 
 log: Final = logging.getLogger("renderer")
+EAGER: Final = "eager"
 TRIAL_SIZE_HW: Final = (256, 512)
-NUM_TRIALS: Final = 5
-CLEARLY: Final = 0.8  # how much of its rival's time a precision may take to be chosen: no tie is left to chance
+GRAPH_TOLERANCE: Final = 1e-3  # of a picture in [-1, 1]: a graph replays the very kernels that it recorded
 MAX_GRAPHS: Final = 4  # picture sizes; each graph keeps the memory of all its layers
 
 
@@ -26,6 +25,7 @@ class Runner(Protocol):
     """A generator on its device: labels_BHW uint8, warped_B3HW and valid_B1HW float32 -> rgb_B3HW float32 [-1, 1]."""
 
     dtype: torch.dtype
+    backend: str  # what runs it: "eager" is torch, layer by layer
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
         """Return the picture, in memory of its own."""
@@ -43,20 +43,11 @@ def open_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def make_runner(network: nn.Module, device: torch.device) -> Runner:
-    """Return a runner for a generator; float16 on CUDA, on a CPU bfloat16 where that has instructions and is faster."""
-    network = network.eval().requires_grad_(False)
-    if device.type == "cuda":
-        return CudaRunner(network, device)
-    runner = EagerRunner(network, device, torch.float32)
-    if not host.has_bfloat16_instructions():
-        return runner
-    return _faster(runner, EagerRunner(network, device, torch.bfloat16))
-
-
-def describe(device: torch.device, dtype: torch.dtype) -> str:
-    """Return how a model runs, for people: "cpu, bfloat16, 1 thread"."""
+def describe(device: torch.device, dtype: torch.dtype, backend: str = EAGER) -> str:
+    """Return how a model runs, for people: "cpu, bfloat16, 1 thread", "cpu, openvino bfloat16, 1 thread"."""
     name = str(dtype).removeprefix("torch.")
+    if backend != EAGER:
+        name = f"{backend} {name}"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {name}"
     threads = torch.get_num_threads()
@@ -69,6 +60,7 @@ class EagerRunner:
     def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         """Copy the network to the device in that precision, channels last."""
         self.dtype = dtype
+        self.backend = EAGER
         self._network = copy.deepcopy(network).to(device, dtype)
         for parameter in self._network.parameters():
             if parameter.dim() == 4:  # kernels: with these channels last, so are the features
@@ -90,6 +82,7 @@ class CudaRunner:
     def __init__(self, network: nn.Module, device: torch.device) -> None:
         """Copy the network to the device in half precision."""
         self.dtype = torch.float16
+        self.backend = "graph"
         self._eager = EagerRunner(network, device, self.dtype)
         self._graphs: dict[tuple[int, int], _Graph | None] = {}
 
@@ -120,6 +113,11 @@ class CudaRunner:
             torch.cuda.current_stream().wait_stream(side)
             with torch.cuda.graph(graph):
                 rgb_B3HW = self._eager(*places)
+            graph.replay()
+            apart = float((rgb_B3HW - self._eager(*places)).abs().max())
+            if not apart <= GRAPH_TOLERANCE:
+                log.warning("the CUDA graph's picture is %.3g off: this model runs layer by layer", apart)
+                return None
         except RuntimeError as error:
             log.warning("no CUDA graph for this model (%s): it runs layer by layer", error)
             return None
@@ -131,26 +129,3 @@ class _Graph:
     graph: torch.cuda.CUDAGraph
     inputs: tuple[Tensor, ...]
     rgb_B3HW: Tensor = field(repr=False)
-
-
-@torch.inference_mode()
-def _faster(first: EagerRunner, second: EagerRunner) -> EagerRunner:
-    """Return the first runner, unless the second needs a fifth less CPU time in the best of interleaved trials.
-
-    CPU time and the best, because the choice must not depend on what else runs on this machine: both precisions give
-    pictures of their own, and the same drive should give the same pictures tomorrow.
-    """
-    height_px, width_px = TRIAL_SIZE_HW
-    frame = (
-        torch.zeros(1, height_px, width_px, dtype=torch.uint8),
-        torch.zeros(1, 3, height_px, width_px),
-        torch.zeros(1, 1, height_px, width_px),
-    )
-    best_s = {first: float("inf"), second: float("inf")}
-    for trial in range(NUM_TRIALS + 1):
-        for runner in best_s:
-            start_s = time.process_time()
-            runner(*frame)
-            if trial > 0:  # the first one prepares kernels
-                best_s[runner] = min(best_s[runner], time.process_time() - start_s)
-    return second if best_s[second] < CLEARLY * best_s[first] else first

@@ -10,17 +10,17 @@ from typing import Any, Final
 import msgspec
 import torch
 from safetensors import SafetensorError
-from torch import nn
 
-from bridge.protocol.errors import WeightsError
+from bridge.protocol.errors import UsageError, WeightsError
 from bridge.protocol.messages import ModelCard, PlaneName
 from configs import load_preset, preset_names
 from renderer import weights_catalogue, weights_store
-from renderer.backends.runner import make_runner, open_device
+from renderer.backends.choice import BackendName, make_runner, numbers
+from renderer.backends.runner import open_device
 from renderer.models import style
 from renderer.models.base import Model
 from renderer.models.imported import ModelOptions, load_imported
-from renderer.models.live import load_live
+from renderer.models.live import LiveGenerator, load_live
 from renderer.models.reprojecting import ReprojectingModel
 
 log: Final = logging.getLogger("renderer")
@@ -45,7 +45,7 @@ class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     config: dict[str, Any] | None = None
 
 
-_LOADERS: Final[dict[str, Callable[[Path], nn.Module]]] = {"live": load_live}
+_LOADERS: Final[dict[str, Callable[[Path], LiveGenerator]]] = {"live": load_live}
 
 
 def model_names() -> tuple[str, ...]:
@@ -72,12 +72,19 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(name for name in model_names() if load_preset("models", name, ModelPreset).weights)
 
 
-def load_model(name: str = DEFAULT_MODEL, device_name: str = "cpu", options: ModelOptions | None = None) -> Model:
-    """Return a model, ready to step.
+def load_model(
+    name: str = DEFAULT_MODEL,
+    device_name: str = "cpu",
+    options: ModelOptions | None = None,
+    backend: BackendName = "eager",
+) -> Model:
+    """Return a model, ready to step; `backend` runs the family "live", the published generators run in torch.
 
-    Raises WeightsError for unknown, missing or damaged weights and UsageError for a device that is not there.
+    Raises WeightsError for unknown, missing or damaged weights, UsageError for a device or backend that is not there.
     """
     if name not in shipped_names() and weights_store.is_imported(name):
+        if backend not in ("auto", "eager"):
+            raise UsageError(f"{name} is a published generator, and those run in torch", "Leave --backend out")
         return load_imported(name, open_device(device_name), options or ModelOptions())
     preset = find_preset(name)
     if options is not None and options.style is not None:
@@ -91,14 +98,14 @@ def load_model(name: str = DEFAULT_MODEL, device_name: str = "cpu", options: Mod
     weights_card = weights_catalogue.read_card(path)
     sha256 = weights_catalogue.verify(path, weights_card)
     device = open_device(device_name)
-    runner = make_runner(_load_network(preset.family, path), device)
+    runner = make_runner(_load_network(preset.family, path), device, backend)
     licence = weights_card.licence or preset.licence
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
-    return ReprojectingModel(make_card(preset, sha256, licence, device, runner.dtype), runner, device)
+    return ReprojectingModel(make_card(preset, sha256, licence, device, numbers(runner)), runner, device)
 
 
-def _load_network(family: str, path: Path) -> nn.Module:
+def _load_network(family: str, path: Path) -> LiveGenerator:
     if family not in _LOADERS:
         raise WeightsError(f"there is no family of models {family!r}", f"Known are {', '.join(_LOADERS)}")
     try:
@@ -110,7 +117,7 @@ def _load_network(family: str, path: Path) -> nn.Module:
         ) from None
 
 
-def make_card(preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: torch.dtype) -> ModelCard:
+def make_card(preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: str) -> ModelCard:
     """Return what a client is told of a model that runs on a device in a precision."""
     return ModelCard(
         name=preset.name,
@@ -122,5 +129,5 @@ def make_card(preset: ModelPreset, sha256: str, licence: str, device: torch.devi
         weights_sha256=sha256,
         licence=licence,
         device=device.type,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=dtype,
     )

@@ -23,7 +23,7 @@ class ReprojectingModel:
     def __init__(self, card: ModelCard, runner: Runner, device: torch.device) -> None:
         self.card = card
         self.device = device
-        self.summary = describe(device, runner.dtype)
+        self.summary = describe(device, runner.dtype, runner.backend)
         self._runner = runner
 
     @torch.inference_mode()

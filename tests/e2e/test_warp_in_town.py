@@ -33,7 +33,7 @@ MAX_FLICKER_RATIO = 1.1
 def as_input(frame: SensorFrame) -> ModelInput:
     """What a server would make of this frame, through the same request and the same decoding."""
     preset = registry.find_preset(registry.DEFAULT_MODEL)
-    card = registry.make_card(preset, "", preset.licence, torch.device("cpu"), torch.float32)
+    card = registry.make_card(preset, "", preset.licence, torch.device("cpu"), "float32")
     message, arrays = make_request(card, frame, 0, "raw")
     planes = {header.name: array for header, array in zip(message.planes, arrays, strict=True)}
     return model_input(card, planes, message.motion, torch.device("cpu"))

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from bridge.protocol.errors import UsageError, WeightsError
 from renderer import weights_catalogue
 from renderer.backends import host
-from renderer.backends.runner import MAX_GRAPHS, CudaRunner, EagerRunner, describe, make_runner, open_device
+from renderer.backends.choice import make_runner
+from renderer.backends.runner import MAX_GRAPHS, CudaRunner, EagerRunner, describe, open_device
 from renderer.inputs import ModelInput
 from renderer.models import registry
 from renderer.models.live import LiveGenerator

@@ -1,0 +1,153 @@
+"""Which backend runs a generator: what a person names, or the fastest of those whose pictures are eager's.
+
+Eager torch is the reference, always there. Every other backend is measured and compared with it before it is trusted;
+one that is missing, fails or is slower is left aside with a sentence.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, Literal, get_args
+
+import torch
+
+from bridge.protocol.errors import UsageError
+from renderer.backends import host
+from renderer.backends.compiled import CompiledRunner, Program, ProgramRefused, first_line, trial_inputs
+from renderer.backends.runner import EAGER, TRIAL_SIZE_HW, CudaRunner, EagerRunner, Runner
+from renderer.models.live import LiveGenerator
+
+log: Final = logging.getLogger("renderer")
+BackendName = Literal["auto", "eager", "compile", "onnxruntime", "openvino"]
+BACKEND_NAMES: Final[tuple[BackendName, ...]] = get_args(BackendName)
+EXTRAS: Final = {"onnxruntime": ("onnx", ("onnx", "onnxruntime")), "openvino": ("openvino", ("openvino",))}
+NUM_TRIALS: Final = 9
+CLEARLY: Final = 0.8  # of its rival's time that half precision may take to be chosen in eager torch
+FASTER: Final = 0.95  # the same for another runtime
+
+
+def missing_packages(backend: str) -> tuple[str, ...]:
+    """Return the packages that a backend needs and that are not installed."""
+    _, packages = EXTRAS.get(backend, ("", ()))
+    return tuple(name for name in packages if importlib.util.find_spec(name) is None)
+
+
+def install_hint(backend: str) -> str:
+    """Return what installs a backend's packages."""
+    return f"pip install 'vidrive[{EXTRAS[backend][0]}]'"
+
+
+def recorded_backend(dtype: str) -> BackendName:
+    """Return which backend repeats what a card's `dtype` says, such as "openvino bfloat16"; eager where it is not here."""
+    name = dtype.partition(" ")[0]
+    matches: list[BackendName] = [backend for backend in BACKEND_NAMES if backend == name]
+    return matches[0] if matches and not missing_packages(name) else "eager"
+
+
+def numbers(runner: Runner) -> str:
+    """Return how a runner computes, for cards: "bfloat16", and with another backend than eager "openvino bfloat16"."""
+    name = str(runner.dtype).removeprefix("torch.")
+    return name if runner.backend in (EAGER, "graph") else f"{runner.backend} {name}"
+
+
+def make_runner(network: LiveGenerator, device: torch.device, backend: BackendName = "eager") -> Runner:
+    """Return a runner for a generator; "auto" is the fastest backend that is installed and draws what eager draws.
+
+    Eager torch takes bfloat16 on a CPU that has instructions for it where that is clearly faster; on CUDA it is
+    float16, its layers recorded as a CUDA graph. Raises UsageError for a backend that is not there.
+    """
+    network = network.eval().requires_grad_(False)
+    if device.type == "cuda":
+        if backend not in ("auto", EAGER):
+            raise UsageError(f"the backend {backend} runs on the CPU only", "Use --backend auto with --device cuda")
+        return EagerRunner(network, device, torch.float16) if backend == EAGER else CudaRunner(network, device)
+    if missing := missing_packages(backend):
+        raise UsageError(
+            f"the backend {backend} needs {' and '.join(missing)}, which is missing",
+            f"Install it: {install_hint(backend)}",
+        )
+    reference = EagerRunner(network, device, torch.float32)
+    if not host.has_bfloat16_instructions():
+        eager = reference
+    else:
+        eager = _faster(reference, EagerRunner(network, device, torch.bfloat16), CLEARLY)
+    if backend == EAGER:
+        return eager
+    best: Runner = eager
+    for candidate in _candidates(network, reference, eager, backend):
+        try:
+            candidate.checked_program(TRIAL_SIZE_HW)
+        except ProgramRefused as error:
+            log.warning("%s is left aside: %s", candidate.backend, error)
+            continue
+        best = candidate if backend != "auto" else _faster(best, candidate, FASTER)
+    return best
+
+
+def _candidates(
+    network: LiveGenerator, reference: EagerRunner, fallback: EagerRunner, backend: BackendName
+) -> Iterator[CompiledRunner]:
+    """The runners of one backend, or of all that are worth a trial on this machine, each made when it is its turn."""
+    labels = network.config.num_labels
+    # What half precision costs here is known from eager torch: where that gains nothing, neither does this.
+    half = fallback.dtype if fallback.dtype != torch.float32 else torch.float32
+    for name in ("openvino", "onnxruntime") if backend == "auto" else (backend,):
+        if missing_packages(name):
+            continue
+        dtype = half if name in ("openvino", "compile") else torch.float32
+        if name == "onnxruntime" and backend == "auto" and half != torch.float32:
+            continue  # it multiplies float32 only: never as fast as half precision with instructions
+        try:
+            make_program = _maker(name, network, labels, dtype)
+        except Exception as error:  # noqa: BLE001 - a package of others that does not load is no reason not to serve
+            log.warning("%s is left aside: it does not load (%s)", name, first_line(error))
+            continue
+        yield CompiledRunner(name, dtype, make_program, reference, fallback, labels)
+
+
+def _maker(
+    name: str, network: LiveGenerator, num_labels: int, dtype: torch.dtype
+) -> Callable[[tuple[int, int]], Program]:
+    if name == "openvino":
+        from renderer.backends.openvino_programs import openvino_maker
+
+        return openvino_maker(network, num_labels, dtype)
+    if name == "onnxruntime":
+        from renderer.backends.onnx_programs import onnx_maker
+
+        return onnx_maker(network)
+
+    def compile_program(_size_hw: tuple[int, int]) -> Program:
+        eager = EagerRunner(network, torch.device("cpu"), dtype)
+        return torch.compile(eager.__call__, dynamic=False)
+
+    return compile_program
+
+
+@torch.inference_mode()
+def _faster(first: Runner, second: Runner, share: float) -> Runner:
+    """Return the first runner, unless the second needs less than `share` of its processor time.
+
+    Processor time, the two in turns, and the median of their ratios: the choice must not depend on what else runs on
+    this machine, because each draws pictures of its own, and the same drive should give the same pictures tomorrow.
+    """
+    frame = trial_inputs(TRIAL_SIZE_HW, 1)
+    ratios = []
+    for _ in range(NUM_TRIALS + 1):
+        spent_s = []
+        for runner in (first, second):
+            start_s = time.process_time()
+            runner(*frame)
+            spent_s.append(time.process_time() - start_s)
+        ratios.append(spent_s[1] / max(spent_s[0], 1e-9))
+    ratio = statistics.median(ratios[1:])  # the first trial prepares kernels
+    log.info("%s: %.2f times the time of %s", _told(second), ratio, _told(first))
+    return second if ratio < share else first
+
+
+def _told(runner: Runner) -> str:
+    return f"{runner.backend} {str(runner.dtype).removeprefix('torch.')}"
