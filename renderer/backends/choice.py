@@ -42,7 +42,7 @@ def install_hint(backend: str) -> str:
 
 
 def recorded_backend(dtype: str) -> BackendName:
-    """Return which backend repeats what a card's `dtype` says, such as "openvino bfloat16"; eager where it is not here."""
+    """Return which backend repeats what a card's `dtype` says, "openvino bfloat16" say; eager where it is not here."""
     name = dtype.partition(" ")[0]
     matches: list[BackendName] = [backend for backend in BACKEND_NAMES if backend == name]
     return matches[0] if matches and not missing_packages(name) else "eager"
@@ -71,13 +71,12 @@ def make_runner(network: LiveGenerator, device: torch.device, backend: BackendNa
             f"Install it: {install_hint(backend)}",
         )
     reference = EagerRunner(network, device, torch.float32)
-    if not host.has_bfloat16_instructions():
-        eager = reference
-    else:
+    eager: Runner = reference
+    if host.has_bfloat16_instructions():
         eager = _faster(reference, EagerRunner(network, device, torch.bfloat16), CLEARLY)
     if backend == EAGER:
         return eager
-    best: Runner = eager
+    best = eager
     for candidate in _candidates(network, reference, eager, backend):
         try:
             candidate.checked_program(TRIAL_SIZE_HW)
@@ -89,12 +88,12 @@ def make_runner(network: LiveGenerator, device: torch.device, backend: BackendNa
 
 
 def _candidates(
-    network: LiveGenerator, reference: EagerRunner, fallback: EagerRunner, backend: BackendName
+    network: LiveGenerator, reference: Runner, fallback: Runner, backend: BackendName
 ) -> Iterator[CompiledRunner]:
     """The runners of one backend, or of all that are worth a trial on this machine, each made when it is its turn."""
     labels = network.config.num_labels
     # What half precision costs here is known from eager torch: where that gains nothing, neither does this.
-    half = fallback.dtype if fallback.dtype != torch.float32 else torch.float32
+    half = fallback.dtype
     for name in ("openvino", "onnxruntime") if backend == "auto" else (backend,):
         if missing_packages(name):
             continue
