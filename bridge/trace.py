@@ -62,6 +62,10 @@ class Durations:
         """Note one duration."""
         self._values.setdefault(name, deque(maxlen=_REMEMBERED)).append(duration_ms)
 
+    def latest(self) -> dict[str, float]:
+        """Return the last duration of every name."""
+        return {name: values[-1] for name, values in self._values.items()}
+
     def spread(self, name: str) -> Spread:
         """Return the spread of one name."""
         values = self._values.get(name)

@@ -32,7 +32,9 @@ from bridge.trace import Trace
 from clients.recorder import Recorder
 from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
-from clients.viewer.hud import HudState
+from clients.viewer.layouts import LAYOUTS, Layout, layout_named
+from clients.viewer.meter import HudMeter
+from clients.viewer.state import HudState
 
 if TYPE_CHECKING:
     from clients.recordings.sink import RecordingWish
@@ -47,7 +49,7 @@ class DrivePlan:
 
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
     goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
-    planes.
+    planes. `layout` is how window and video begin.
     """
 
     session: SessionPreset
@@ -64,6 +66,7 @@ class DrivePlan:
     trace: Path | None = None
     recording: RecordingWish | None = None
     edits: Edits = NO_EDITS
+    layout: Layout = LAYOUTS[0]
 
 
 def make_plan(
@@ -100,6 +103,7 @@ def make_plan(
         record=args.record,
         trace=args.trace,
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
+        layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
     )
 
 
@@ -112,7 +116,8 @@ class DriveThread:
         self.model = ""
         self.standing = f"connecting to the inference server at {plan.endpoint}" if plan.endpoint else "beginning"
         self.window_display = WindowDisplay(self._hud) if plan.windowed else None
-        self._display: Sink = self.window_display or OffscreenDisplay(self._hud)
+        self._display: Sink = self.window_display or OffscreenDisplay(self._hud, plan.layout)
+        self._meter = HudMeter(self.trace, plan.session.fixed_delta_s * 1e3, real_time=plan.windowed)
         self.recorded_s = 0.0
         self.desk = EditDesk(plan.edits)
         self._loop: FrameLoop | None = None
@@ -234,7 +239,8 @@ class DriveThread:
         plan = self.plan
         if plan.record is None:
             return None
-        return Recorder(plan.record, 1.0 / plan.session.fixed_delta_s, 2 * plan.rig.width_px, plan.rig.height_px)
+        size_px = plan.layout.natural_size_px((plan.rig.width_px, plan.rig.height_px))
+        return Recorder(plan.record, 1.0 / plan.session.fixed_delta_s, *size_px)
 
     def _sinks(self, recorder: Recorder | None) -> list[Sink]:
         sinks: list[Sink] = []
@@ -242,7 +248,7 @@ class DriveThread:
             # Without a window the video takes the display's picture; beside one it has its own, without help and
             # overlays that somebody looks at just now.
             display = self._display
-            video = display if isinstance(display, OffscreenDisplay) else OffscreenDisplay(self._hud)
+            video = display if isinstance(display, OffscreenDisplay) else OffscreenDisplay(self._hud, self.plan.layout)
             composed = (lambda _: video.canvas_bgra) if video is display else video.compose
             sinks.append(PairRecorder(recorder, self.plan.session.fixed_delta_s, composed))
         if isinstance(self.trace, DigestTrace):
@@ -250,24 +256,14 @@ class DriveThread:
         return sinks
 
     def _hud(self, pair: FramePair) -> HudState:
-        rates_hz = self.trace.recent_rates_hz()
-        return HudState(
-            simulator_hz=rates_hz["simulator"],
-            neural_hz=rates_hz["neural"],
-            display_hz=rates_hz["display"],
-            control_hz=rates_hz["control"],
-            frame_age_ms=pair.age_ms,
-            num_dropped=self.trace.dropped,
-            num_resets=self.trace.resets,
-            model=self.model,
-            notice=self._told(pair),
-        )
+        return self._meter.state(pair, self._told(pair), self.model)
 
     def _told(self, pair: FramePair) -> str:
         """The notice on the picture; also logged, once when it comes and once when it goes."""
         notice = "" if pair.rendered is not None else f"{pair.notice or 'no renderer'}: showing the original"
         if self.trace.shown == 0:
             _log.info("driving: the first frame has come")
+        self.standing = ""
         if notice != self._notice:
             _log.info("%s", notice or "synthesized again")
             self._notice = notice

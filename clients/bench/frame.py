@@ -19,10 +19,11 @@ from bridge.protocol.errors import RenderRefused, RenderServerError
 from bridge.protocol.frames import FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.messages import Refusal
 from bridge.render_client import RenderClient
+from bridge.trace import Trace
 from clients.driving import DrivePlan
 from clients.recorder import Recorder
 from clients.viewer.display import OffscreenDisplay
-from clients.viewer.hud import HudState
+from clients.viewer.meter import HudMeter
 
 WARM_UP: Final = 20
 ANSWER_DEADLINE_S: Final = 10.0
@@ -47,7 +48,8 @@ def measure_frames(plan: DrivePlan, num_frames: int, processes: Mapping[str, int
     `processes` are the ids of the processes whose processor time is taken, by name.
     """
     cv2.setNumThreads(1)
-    display = OffscreenDisplay(lambda pair: HudState(frame_age_ms=pair.age_ms))
+    meter = HudMeter(Trace(), plan.session.fixed_delta_s * 1e3, real_time=False)
+    display = OffscreenDisplay(lambda pair: meter.state(pair, "", ""))
     with (
         tempfile.TemporaryDirectory(prefix="vidrive-bench-") as folder,
         RenderClient(plan.endpoint) as client,

@@ -15,6 +15,8 @@ DESCRIPTION = (
 )
 CARLA_PORT: Final = 2000
 SESSION: Final = "drive"
+# Those of clients.viewer.layouts, which the help of a command does not import; a test compares.
+LAYOUTS: Final = ("side-by-side", "wipe", "blend", "picture-in-picture", "synthesized", "grid", "planes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +37,16 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="WxH", type=picture_size, help="of each half in pixels (default: the rig's)")
     parser.add_argument("--seconds", metavar="N", type=seconds, help="how long, in simulation time")
     parser.add_argument("--headless", action="store_true", help="no window; needs no display")
+    add_layout_argument(parser)
     parser.add_argument("--record", metavar="FILE.mp4", type=Path, help="write a video in simulation time")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write a JSON line a frame: ids, times, digests")
+
+
+def add_layout_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag of everything that shows pairs."""
+    parser.add_argument("--layout", metavar="NAME", help="what is shown where: " + ", ".join(LAYOUTS))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from clients.commands.drive import add_layout_argument
+
 DESCRIPTION = (
     "Watch a recording: space pauses, the arrows step, the mouse scrubs on the time line, H shows all keys. With "
     "--model its pictures are made anew by that model while you watch. Without a display it writes a video."
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument("--labels", action="store_true", help="begin with the label overlay")
+    add_layout_argument(parser)
     parser.add_argument("--headless", action="store_true", help="no window: write a video")
     parser.add_argument(
         "--record", metavar="FILE.mp4", type=Path, help=f"the video of --headless (default: {DEFAULT_VIDEO})"
@@ -44,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from bridge.recording.reader import Recording
     from clients.recordings.replay import Beside, Player, hud_of, open_source, write_replay
     from clients.viewer.composer import Composer
+    from clients.viewer.layouts import LAYOUTS, layout_named
     from clients.viewer.window import display_missing
 
     recording = Recording(args.recording)
@@ -56,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.beside and not args.model:
         raise UsageError("--beside compares with the model of --model", "Name both")
     track = find_track(args.edits)
-    composer = Composer()
+    composer = Composer(layout_named(args.layout) if args.layout else LAYOUTS[0])
     composer.show_labels = args.labels
     with contextlib.ExitStack() as stack:
         source, model = stack.enter_context(open_source(args.recording, args.model, args.device, track))

@@ -190,12 +190,13 @@ def write_replay(
     """Write the viewer's picture of every frame to an .mp4 in simulation time; raises OutputError and UsageError."""
     if out.suffix.lower() != ".mp4":
         raise UsageError(f"{out} is not a video", "Name a file that ends in .mp4")
-    height, width = recording.size_hw
     hud = hud_of(recording, model)
     composer = composer or Composer()
+    recorded_height, recorded_width = recording.size_hw
+    width, height = composer.size_px or composer.layout.natural_size_px((recorded_width, recorded_height))
     times_s = _steady([row.time_s for row in recording.rows])
     with (
-        open_pictures(out, recording.manifest.fixed_delta_s, (height, 2 * width)) as sink,
+        open_pictures(out, recording.manifest.fixed_delta_s, (height, width)) as sink,
         Progress(len(source)) as progress,
     ):
         for index, row in enumerate(recording.rows):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bridge.protocol.frames import FramePair
 from clients.viewer.composer import Composer
-from clients.viewer.hud import HudState
+from clients.viewer.layouts import LAYOUTS, Layout
+from clients.viewer.state import HudState
 
 SHOW_DEADLINE_S: Final = 0.1  # a window that is being dragged does not hold the drive up for longer
 
@@ -21,8 +22,8 @@ HudSource = Callable[[FramePair], HudState]
 class OffscreenDisplay:
     """Composes every pair as the window would; `canvas_bgra` is the last picture, for whoever records it."""
 
-    def __init__(self, hud: HudSource) -> None:
-        self.composer = Composer()
+    def __init__(self, hud: HudSource, layout: Layout = LAYOUTS[0]) -> None:
+        self.composer = Composer(layout)
         self.canvas_bgra: NDArray[np.uint8] = np.zeros((0, 0, 4), np.uint8)
         self._hud = hud
 

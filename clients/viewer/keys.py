@@ -59,6 +59,11 @@ class Action(Enum):
     MODEL = "next model"
     MODEL_BACK = "model before"
     STYLE = "next style of the model, for models with several"
+    LAYOUT = "next layout"
+    LAYOUT_BACK = "layout before"
+    SPLIT_LEFT = "line of the wipe to the left, or drag it with the mouse"
+    SPLIT_RIGHT = "line of the wipe to the right"
+    FULL_SCREEN = "full screen, and back"
     LABELS = "label overlay on or off"
     HUD = "HUD on or off"
     HELP = "this help"
@@ -109,6 +114,11 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(Action.MODEL, "look", "Y", (pygame.K_y,)),
     Key(Action.MODEL_BACK, "look", "shift Y", (pygame.K_y,), shift=True),
     Key(Action.STYLE, "look", "I", (pygame.K_i,)),
+    Key(Action.LAYOUT, "view", "V", (pygame.K_v,)),
+    Key(Action.LAYOUT_BACK, "view", "B", (pygame.K_b,)),
+    Key(Action.SPLIT_LEFT, "view", "Z", (pygame.K_z,)),
+    Key(Action.SPLIT_RIGHT, "view", "X", (pygame.K_x,)),
+    Key(Action.FULL_SCREEN, "view", "F11", (pygame.K_F11,)),
     Key(Action.LABELS, "view", "L", (pygame.K_l,)),
     Key(Action.HUD, "view", "F1", (pygame.K_F1,)),
     Key(Action.HELP, "view", "H, ?", (pygame.K_h, pygame.K_QUESTION)),

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import pygame
-from numpy.typing import NDArray
 
 from bridge.protocol.frames import FramePair
 from clients.recordings.replay import PairSource, Player, position_text
@@ -19,9 +17,9 @@ from clients.viewer.window import Window
 
 REFRESH_S: Final = 1 / 60
 TIME_LINE_SHARE: Final = 0.06  # of the picture's height, at its lower edge: where the mouse scrubs
-LINE_BGRA: Final = (182, 170, 160, 255)
-READY_BGRA: Final = (90, 84, 78, 255)
-PLAYED_BGRA: Final = (84, 196, 255, 255)
+LINE_RGB: Final = (160, 170, 182)
+READY_RGB: Final = (78, 84, 90)
+PLAYED_RGB: Final = (255, 196, 84)
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,11 @@ class Playback:
         self._scrubbing = False
 
     def run(self, width_px: int, height_px: int) -> None:
-        """Show the replay until a person closes it; each half has that size. Raises what ends the rendering."""
-        with Window("vidrive replay", 2 * width_px, height_px) as window:
+        """Show the replay, whose frames have that size, until a person closes it. Raises what ends the rendering."""
+        with Window("vidrive replay", *self.composer.layout.natural_size_px((width_px, height_px))) as window:
             before_s = time.monotonic()
             while not self.closed:
-                self.composer.half_size_px = window.half_size_px(width_px, height_px)
-                window.show(self.picture(width_px, height_px))
+                window.draw(self.draw)
                 for event in window.take_events():
                     self.take(event, window)
                 now_s = time.monotonic()
@@ -68,12 +65,13 @@ class Playback:
                 self.player.advance(now_s - before_s)
                 before_s = now_s
 
-    def picture(self, width_px: int, height_px: int) -> NDArray[np.uint8]:
-        """Return the picture of where the player is, (H,2W,4) u8 BGRA, with its time line."""
+    def draw(self, surface: pygame.Surface) -> None:
+        """Draw the picture of where the player is, with its time line."""
         player = self.player
         player.num_ready = self._source.num_ready
         if not player.num_ready:
-            return self.composer.waiting(width_px, height_px, "rendering the first frame")
+            self.composer.draw_waiting(surface, "rendering the first frame")
+            return
         index = player.index
         if self._pair is None or self._pair[0] != index:
             self._pair = index, self._source.pair(index)
@@ -83,9 +81,8 @@ class Playback:
         if player.waiting:
             state = f"rendering {player.num_ready} of {len(self._source)}, "
         position = state + position_text(player.time_s, player.duration_s) + speed
-        canvas = self.composer.render(pair, self._hud(pair, position))
-        self._draw_time_line(canvas)
-        return canvas
+        self.composer.draw(surface, pair, self._hud(pair, position))
+        self._draw_time_line(surface)
 
     def take(self, event: pygame.event.Event, window: Window) -> None:
         """Do what a key or the mouse asks for."""
@@ -93,28 +90,38 @@ class Playback:
             self.closed = True
         elif event.type == pygame.KEYDOWN and event.key in _BY_CODE:
             _BY_CODE[event.key].act(self)
+        elif event.type == pygame.KEYDOWN and event.key == pygame.K_F11:
+            window.toggle_full_screen()
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
-            across, down = window.place_in_picture(event.pos)
-            self._scrubbing = down > 1.0 - 2 * TIME_LINE_SHARE
-            self._scrub(across)
+            x, y = window.to_surface_px(event.pos)
+            width, height = window.size_px
+            self._scrubbing = y > (1.0 - 2 * TIME_LINE_SHARE) * height
+            self._scrub(x / width)
+            if not self._scrubbing:
+                self.composer.grab((x, y))
         elif event.type == pygame.MOUSEMOTION:
-            self._scrub(window.place_in_picture(event.pos)[0])
+            x, y = window.to_surface_px(event.pos)
+            self._scrub(x / window.size_px[0])
+            self.composer.drag((x, y))
         elif event.type == pygame.MOUSEBUTTONUP:
             self._scrubbing = False
+            self.composer.release()
 
     def _scrub(self, fraction: float) -> None:
         if self._scrubbing:
             self.player.scrub(min(1.0, max(0.0, fraction)))
 
-    def _draw_time_line(self, canvas_bgra: NDArray[np.uint8]) -> None:
+    def _draw_time_line(self, surface: pygame.Surface) -> None:
         """Draw a thin line along the lower edge: played, ready, and the rest."""
-        height, width = canvas_bgra.shape[:2]
+        width, height = surface.get_size()
         thickness = max(2, round(height * TIME_LINE_SHARE / 8))
         last = max(1, len(self._source) - 1)
-        line = canvas_bgra[height - thickness :]
-        line[:] = LINE_BGRA
-        line[:, : round(width * (self.player.num_ready - 1) / last)] = READY_BGRA
-        line[:, : max(2, round(width * self.player.index / last))] = PLAYED_BGRA
+        for color, share in (
+            (LINE_RGB, 1.0),
+            (READY_RGB, (self.player.num_ready - 1) / last),
+            (PLAYED_RGB, self.player.index / last),
+        ):
+            surface.fill(color, pygame.Rect(0, height - thickness, max(2, round(width * share)), thickness))
 
 
 def _close(playback: Playback) -> None:
@@ -138,6 +145,11 @@ KEYS: Final[tuple[PlaybackKey, ...]] = (
     PlaybackKey("end", (pygame.K_END,), "to the end", lambda p: p.player.go_to(1 << 40)),
     PlaybackKey("up", (pygame.K_UP,), "faster", lambda p: p.player.change_speed(1)),
     PlaybackKey("down", (pygame.K_DOWN,), "slower", lambda p: p.player.change_speed(-1)),
+    PlaybackKey("V", (pygame.K_v,), "next layout", lambda p: p.composer.switch_layout(1)),
+    PlaybackKey("B", (pygame.K_b,), "layout before", lambda p: p.composer.switch_layout(-1)),
+    PlaybackKey("Z", (pygame.K_z,), "line of the wipe to the left, or drag it", lambda p: p.composer.move_split(-0.05)),
+    PlaybackKey("X", (pygame.K_x,), "line of the wipe to the right", lambda p: p.composer.move_split(0.05)),
+    PlaybackKey("F11", (), "full screen", lambda _: None),
     PlaybackKey("L", (pygame.K_l,), "label overlay on or off", _switch("show_labels")),
     PlaybackKey("F1", (pygame.K_F1,), "HUD on or off", _switch("show_hud")),
     PlaybackKey("H, ?", (pygame.K_h, pygame.K_QUESTION), "this help", _switch("show_help")),

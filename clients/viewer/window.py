@@ -1,4 +1,4 @@
-"""The window on the desktop: shows composed pictures at any size, and hands on the keys.
+"""The window on the desktop: a surface of any size to draw into, and what the keys and the mouse did.
 
 Everything of SDL that needs a display is in this file. All methods belong to the main thread.
 """
@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import cv2
-import numpy as np
 import pygame
 import pygame.display
 import pygame.event
-import pygame.surfarray
-from numpy.typing import NDArray
 
 from bridge.protocol.errors import UsageError
 from clients.viewer.controls import KeyboardDriver
 from clients.viewer.keys import Action
 
 FIRST_WIDTH_PX: Final = 1280
+FIRST_SHARE: Final = 0.5  # of the desktop's width: HiDPI displays have more pixels, not more room
 DESKTOP_SHARE: Final = 0.9
+MOUSE: Final = (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP, pygame.MOUSEMOTION, pygame.MOUSEWHEEL)
 BGRA_MASKS: Final = (0xFF0000, 0xFF00, 0xFF)
 GPU_DEVICES: Final = ("/dev/dri", "/dev/nvidia0", "/dev/dxg")
 
@@ -37,7 +36,7 @@ def display_missing() -> str:
 
 
 class Window:
-    """A resizable window; the picture keeps its shape and is centred on black.
+    """A resizable window; `take_mouse` gets what the mouse does.
 
     Raises UsageError where the display refuses. Use it as a context manager.
     """
@@ -47,6 +46,8 @@ class Window:
         if not any(Path(device).exists() for device in GPU_DEVICES):
             # Without a GPU, SDL would send every picture through a software OpenGL: nine times slower at 1080p.
             os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+        # Without this Windows magnifies the picture on HiDPI displays, and text is blurred.
+        os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")
         try:
             pygame.display.init()
             self._screen = pygame.display.set_mode(_first_size(width_px, height_px), pygame.RESIZABLE)
@@ -55,8 +56,9 @@ class Window:
                 f"the display cannot be used ({error})", "Add --headless, or set DISPLAY to one that can"
             ) from None
         pygame.display.set_caption(title)
-        self._shown_size = (0, 0)
-        self._place = (0, 0, 1, 1)
+        self.take_mouse: Callable[[pygame.event.Event], object] = lambda _: None
+        self._windowed_px: tuple[int, int] | None = None
+        self._buffer: pygame.Surface | None = None
 
     def __enter__(self) -> Window:
         return self
@@ -70,10 +72,46 @@ class Window:
         """Close the window."""
         pygame.display.quit()
 
-    def half_size_px(self, width_px: int, height_px: int) -> tuple[int, int]:
-        """Return the size at which two halves of this shape fill the window."""
-        width, height = fit(2 * width_px, height_px, *pygame.display.get_surface().get_size())[2:]
-        return max(1, width // 2), height
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of what is drawn into, in pixels."""
+        return pygame.display.get_surface().get_size()
+
+    @property
+    def full_screen(self) -> bool:
+        """Whether it fills the screen."""
+        return self._windowed_px is not None
+
+    def toggle_full_screen(self) -> None:
+        """Fill the screen, or go back to the size from before."""
+        if self._windowed_px is None:
+            self._windowed_px = self.size_px
+            pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+        else:
+            size_px, self._windowed_px = self._windowed_px, None
+            for _ in range(2):  # some drivers of SDL leave full screen first, and take the size the second time
+                pygame.display.set_mode(size_px, pygame.RESIZABLE)
+
+    def draw(self, paint: Callable[[pygame.Surface], None]) -> None:
+        """Let `paint` fill a surface of the window's size and BGRA's masks, and show it.
+
+        That surface is the window's own memory where its format allows: one pass over the pixels instead of two.
+        """
+        screen = pygame.display.get_surface()
+        if screen.get_bitsize() == 32 and screen.get_masks()[:3] == BGRA_MASKS:
+            paint(screen)
+        else:
+            if self._buffer is None or self._buffer.get_size() != screen.get_size():
+                self._buffer = pygame.Surface(screen.get_size(), 0, 32, (*BGRA_MASKS, 0))
+            paint(self._buffer)
+            screen.blit(self._buffer, (0, 0))
+        pygame.display.flip()
+
+    def to_surface_px(self, at_px: tuple[int, int]) -> tuple[float, float]:
+        """Return where on the drawn surface a point of the mouse is: on HiDPI displays the two count differently."""
+        width, height = pygame.display.get_window_size()
+        surface_width, surface_height = self.size_px
+        return at_px[0] * surface_width / max(1, width), at_px[1] * surface_height / max(1, height)
 
     def take_keys(self, driver: KeyboardDriver) -> list[Action]:
         """Hand all keys since the last call to the driver; return what they do, in order (closing is QUIT)."""
@@ -89,62 +127,18 @@ class Window:
                 driver.release(event.key)
             elif event.type == pygame.WINDOWFOCUSLOST:
                 driver.release_all()
+            elif event.type in MOUSE:
+                self.take_mouse(event)
         return actions
 
     def take_events(self) -> list[pygame.event.Event]:
         """Return everything that happened since the last call."""
         return pygame.event.get()
 
-    def place_in_picture(self, at_px: tuple[int, int]) -> tuple[float, float]:
-        """Return where in the picture a point of the window is, across and down, 0..1 inside it."""
-        left, top, width, height = self._place
-        return (at_px[0] - left) / width, (at_px[1] - top) / height
-
-    def show(self, canvas_bgra: NDArray[np.uint8]) -> None:
-        """Show a picture, (H,W,4) u8 BGRA; it may be changed as soon as this returns."""
-        screen = self._screen = pygame.display.get_surface()
-        self._place = fit(canvas_bgra.shape[1], canvas_bgra.shape[0], *screen.get_size())
-        left, top, width, height = self._place
-        if screen.get_size() != self._shown_size:
-            screen.fill((0, 0, 0))
-            self._shown_size = screen.get_size()
-        if screen.get_bitsize() == 32 and screen.get_masks()[:3] == BGRA_MASKS:
-            self._draw_into(screen, canvas_bgra, left, top, width, height)
-        else:
-            scaled = _scaled(canvas_bgra, width, height)
-            picture = pygame.image.frombuffer(scaled.data.cast("B"), (width, height), "BGRA")
-            screen.blit(picture, (left, top))
-        pygame.display.flip()
-
-    @staticmethod
-    def _draw_into(
-        screen: pygame.Surface, canvas_bgra: NDArray[np.uint8], left: int, top: int, width: int, height: int
-    ) -> None:
-        """Write the picture into the window's own memory: one pass over it instead of three."""
-        pixels = pygame.surfarray.pixels2d(screen).T  # (H,W) u32, and the window stays locked while this lives
-        scaled = _scaled(canvas_bgra, width, height)
-        np.copyto(pixels[top : top + height, left : left + width], scaled.view(np.uint32)[..., 0])
-
-
-def fit(width_px: int, height_px: int, into_width_px: int, into_height_px: int) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of a picture fitted into a window, centred, its shape kept."""
-    scale = min(into_width_px / width_px, into_height_px / height_px)
-    width, height = max(1, round(width_px * scale)), max(1, round(height_px * scale))
-    width, height = min(width, into_width_px), min(height, into_height_px)
-    return (into_width_px - width) // 2, (into_height_px - height) // 2, width, height
-
-
-def _scaled(canvas_bgra: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:
-    if canvas_bgra.shape[:2] == (height_px, width_px):
-        return canvas_bgra
-    smaller = width_px < canvas_bgra.shape[1]
-    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(canvas_bgra, (width_px, height_px), interpolation=method), np.uint8)
-
 
 def _first_size(width_px: int, height_px: int) -> tuple[int, int]:
     """The picture's size, widened to fill a desktop's eye and narrowed to fit the desktop."""
     desktop_width, desktop_height = pygame.display.get_desktop_sizes()[0]
-    scale = max(1.0, FIRST_WIDTH_PX / width_px)
+    scale = max(1.0, max(FIRST_WIDTH_PX, FIRST_SHARE * desktop_width) / width_px)
     scale = min(scale, DESKTOP_SHARE * desktop_width / width_px, DESKTOP_SHARE * desktop_height / height_px)
     return max(1, round(width_px * scale)), max(1, round(height_px * scale))

@@ -9,11 +9,12 @@ import pygame
 import pytest
 
 from bridge.protocol.frames import CameraIntrinsics, EgoControl, FramePair, SensorFrame
-from clients.viewer import cockpit, window
+from clients.viewer import screen, window
 from clients.viewer.cockpit import Cockpit
 from clients.viewer.composer import Composer
 from clients.viewer.display import WindowDisplay
 from clients.viewer.hud import HudState
+from clients.viewer.layouts import LAYOUTS
 
 DEADLINE_S = 30.0
 
@@ -22,7 +23,7 @@ class Drive:
     """A drive that only notes what the cockpit asks of it."""
 
     def __init__(self) -> None:
-        self.plan = SimpleNamespace(rig=SimpleNamespace(width_px=64, height_px=48))
+        self.plan = SimpleNamespace(rig=SimpleNamespace(width_px=64, height_px=48), layout=LAYOUTS[0])
         self.standing = "connecting to the simulator"
         self.running = True
         self.controls: list[EgoControl | None] = []
@@ -86,13 +87,13 @@ def test_until_somebody_drives_the_autopilot_does(drive: Drive, monkeypatch: pyt
 
 def test_keys_switch_the_view_and_respawn(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[bool, bool, bool]] = []
-    waiting = Composer.waiting
+    waiting = Composer.draw_waiting
 
     def look(self: Composer, *args: Any) -> Any:
         seen.append((self.show_labels, self.show_hud, self.show_help))
         return waiting(self, *args)
 
-    monkeypatch.setattr(Composer, "waiting", look)
+    monkeypatch.setattr(Composer, "draw_waiting", look)
     run(drive, [[], [pygame.K_l], [pygame.K_F1], [pygame.K_h], [pygame.K_h, pygame.K_BACKSPACE], []], monkeypatch)
     assert seen[0] == (False, True, False)
     assert seen[2:6] == [(True, True, False), (True, False, False), (True, False, True), (True, False, False)]
@@ -101,13 +102,13 @@ def test_keys_switch_the_view_and_respawn(drive: Drive, monkeypatch: pytest.Monk
 
 def test_before_the_first_frame_it_says_what_it_waits_for(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
     sentences: list[str] = []
-    waiting = Composer.waiting
+    waiting = Composer.draw_waiting
 
-    def listen(self: Composer, width_px: int, height_px: int, sentence: str) -> Any:
+    def listen(self: Composer, surface: pygame.Surface, sentence: str) -> Any:
         sentences.append(sentence)
-        return waiting(self, width_px, height_px, sentence)
+        return waiting(self, surface, sentence)
 
-    monkeypatch.setattr(Composer, "waiting", listen)
+    monkeypatch.setattr(Composer, "draw_waiting", listen)
     run(drive, [[], []], monkeypatch)
     assert set(sentences) == {"connecting to the simulator"}
 
@@ -115,17 +116,17 @@ def test_before_the_first_frame_it_says_what_it_waits_for(drive: Drive, monkeypa
 def test_pairs_are_shown_and_silence_is_told(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
     notices: list[str] = []
     told = threading.Event()
-    render = Composer.render
+    draw = Composer.draw
 
-    def listen(self: Composer, shown: FramePair, hud: HudState) -> Any:
+    def listen(self: Composer, surface: pygame.Surface, shown: FramePair, hud: HudState) -> Any:
         notices.append(hud.notice)
         if hud.notice:
             told.set()
             drive.stop()
-        return render(self, shown, hud)
+        return draw(self, surface, shown, hud)
 
-    monkeypatch.setattr(Composer, "render", listen)
-    monkeypatch.setattr(cockpit, "SILENCE_S", 0.05)
+    monkeypatch.setattr(Composer, "draw", listen)
+    monkeypatch.setattr(screen, "SILENCE_S", 0.05)
     display = WindowDisplay(lambda _: HudState())
     feeder = threading.Thread(target=display.accept, args=(pair(1),))
     feeder.start()

@@ -10,8 +10,9 @@ import pytest
 
 from bridge.protocol.frames import CameraIntrinsics, EgoState, FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.labels import label_id, palette
-from clients.viewer.composer import OVERLAY_OPACITY, Composer
+from clients.viewer.composer import Composer
 from clients.viewer.hud import Cell, Hud, HudState, cells, text_height_px
+from clients.viewer.view import OVERLAY_OPACITY
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 WIDTH, HEIGHT = 512, 256
@@ -93,7 +94,7 @@ def test_a_picture_of_another_size_is_fitted() -> None:
 
 def test_halves_fill_the_size_that_a_window_asks_for() -> None:
     composer = Composer()
-    composer.half_size_px = (800, 400)
+    composer.size_px = (1600, 400)
     picture_rgb = composer.render_rgb(pair(), HudState())
     assert picture_rgb.shape == (400, 1600, 3)
     assert tuple(picture_rgb[200, 20]) == RED

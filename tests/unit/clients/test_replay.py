@@ -121,10 +121,9 @@ def test_keys_and_their_table(playback: Playback, window: Window) -> None:
 
 
 def test_the_mouse_scrubs_on_the_time_line_only(playback: Playback, window: Window) -> None:
-    playback.composer.half_size_px = window.half_size_px(WIDTH, HEIGHT)
-    window.show(playback.picture(WIDTH, HEIGHT))
+    window.draw(playback.draw)
     width, height = pygame.display.get_window_size()
-    line = (height + 2 * round(width / 4 / 2)) // 2 - 1  # where a picture of 4:1 ends in the window
+    line = height - 1
     click = pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(width // 2, height // 2))
     playback.take(click, window)
     assert playback.player.index == 0
@@ -141,7 +140,8 @@ def test_each_frame_is_shown_as_it_was_recorded(playback: Playback) -> None:
     playback.composer.show_hud = False
     for index in (7, 0, 29):
         playback.player.go_to(index)
-        canvas = playback.picture(WIDTH, HEIGHT)
+        canvas = np.zeros((HEIGHT, 2 * WIDTH, 4), np.uint8)
+        playback.draw(pygame.image.frombuffer(canvas.data.cast("B"), (2 * WIDTH, HEIGHT), "BGRA"))
         pair = make_pair(100 + index)
         assert pair.rendered is not None
         upper = slice(0, HEIGHT - 4)  # above the time line

@@ -7,8 +7,11 @@ import pygame
 import pytest
 
 from bridge.protocol.errors import UsageError
+from clients.viewer.composer import Composer
 from clients.viewer.controls import Action, KeyboardDriver
-from clients.viewer.window import Window, display_missing, fit
+from clients.viewer.hud import HudState
+from clients.viewer.window import Window, display_missing
+from tests.unit.clients.test_composer import GREEN, RED, pair
 
 
 @pytest.fixture
@@ -26,39 +29,37 @@ def shown_rgb() -> np.ndarray:
     return pygame.surfarray.array3d(surface).swapaxes(0, 1)
 
 
-def red_bgra(width: int, height: int) -> np.ndarray:
-    return np.full((height, width, 4), (0, 0, 255, 255), np.uint8)
-
-
-def test_the_picture_is_shown_in_its_colours_at_the_windows_size(window: Window) -> None:
-    window.show(red_bgra(640, 160))
-    pixels = shown_rgb()
-    assert pixels.shape[1] > 640
-    top, bottom = pixels.shape[0] // 2 - 5, pixels.shape[0] // 2 + 5
-    assert (pixels[top:bottom, 2:-2] == (255, 0, 0)).all()
-
-
-def test_a_picture_of_the_windows_size_is_shown_pixel_for_pixel(window: Window) -> None:
+def test_what_is_drawn_is_shown_pixel_for_pixel(window: Window) -> None:
     height, width = shown_rgb().shape[:2]
+    assert (width, height) == window.size_px
     canvas = np.random.default_rng(0).integers(0, 255, (height, width, 4), np.uint8)
-    window.show(canvas)
+    picture = pygame.image.frombuffer(canvas.data.cast("B"), (width, height), "BGRA")
+    picture.set_alpha(None)
+    window.draw(lambda surface: surface.blit(picture, (0, 0)))
     assert (shown_rgb() == canvas[..., 2::-1]).all()
 
 
-def test_halves_that_fill_the_window(window: Window) -> None:
-    width, height = window.half_size_px(320, 160)
-    assert width / height == pytest.approx(2.0, abs=0.02)
-    pygame.display.set_mode((1000, 100), pygame.RESIZABLE)
-    assert window.half_size_px(320, 160) == (200, 100)
-
-
-def test_after_a_resize_the_rest_is_black(window: Window) -> None:
+def test_a_frame_pair_fills_a_window_of_any_size_and_the_rest_is_black(window: Window) -> None:
+    composer = Composer()
+    composer.show_hud = False
     pygame.display.set_mode((400, 400), pygame.RESIZABLE)
-    window.show(red_bgra(640, 160))
+    for _ in range(2):
+        window.draw(lambda surface: composer.draw(surface, pair(), HudState(notice="said over the margin")))
+    window.draw(lambda surface: composer.draw(surface, pair(), HudState()))
     pixels = shown_rgb()
-    assert (pixels[200, 200] == (255, 0, 0)).all()
-    assert (pixels[:100] == 0).all()
-    assert (pixels[-100:] == 0).all()
+    assert (pixels[150:250, :200] == RED).all()
+    assert (pixels[150:250, 200:] == GREEN).all()
+    assert (pixels[:150] == 0).all()
+    assert (pixels[250:] == 0).all()
+
+
+def test_full_screen_and_back(window: Window) -> None:
+    before_px = window.size_px
+    window.toggle_full_screen()
+    assert window.full_screen
+    window.toggle_full_screen()
+    assert not window.full_screen
+    assert window.size_px == before_px
 
 
 def test_keys_reach_the_driver_and_closing_quits(window: Window) -> None:
@@ -95,16 +96,3 @@ def test_whether_there_is_a_display(monkeypatch: pytest.MonkeyPatch, name: str, 
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv(name, value)
     assert bool(display_missing()) == missing
-
-
-@pytest.mark.parametrize(
-    ("window_size", "place"),
-    [
-        ((200, 50), (0, 0, 200, 50)),
-        ((200, 100), (0, 25, 200, 50)),
-        ((300, 50), (50, 0, 200, 50)),
-        ((1, 1), (0, 0, 1, 1)),
-    ],
-)
-def test_fitting_keeps_the_shape(window_size: tuple[int, int], place: tuple[int, int, int, int]) -> None:
-    assert fit(400, 100, *window_size) == place
