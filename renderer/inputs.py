@@ -33,6 +33,7 @@ class ModelInput:
     For models of edge maps and poses dense_BCHW float32 holds this frame's planes, and the labels are ids of face
     parts or zeros. first_B3HW float32 [-1, 1] is a given picture of this frame, taken in place of a synthesized one
     where a sequence begins; reference_B3HW float32 [-1, 1] a real picture of it, whose look a model may encode.
+    `following` is the next frame of the sequence where it is known already, so that a model may work ahead.
     """
 
     labels_BHW: Tensor
@@ -42,6 +43,7 @@ class ModelInput:
     dense_BCHW: Tensor | None = None
     first_B3HW: Tensor | None = None
     reference_B3HW: Tensor | None = None
+    following: ModelInput | None = None
 
 
 def one_hot(labels_BHW: Tensor, num_labels: int) -> Tensor:

@@ -68,10 +68,13 @@ class StatNorm(nn.Module):
         """Return (B,C,H,W), B = 1, of the features' type; raises ValueError for features of a single pixel."""
         if features_BCHW.device.type == "cpu" and _interleaved(features_BCHW):
             # torch's own statistics of interleaved channels are sums of one number after another on a CPU: over a
-            # picture their error is a thousand times this one's.
-            mean_BC = features_BCHW.mean((2, 3))
-            variance_BC = (features_BCHW - mean_BC[..., None, None]).square_().mean((2, 3))
-            return F.batch_norm(features_BCHW, mean_BC[0], variance_BC[0], self.weight, self.bias, eps=1e-5)
+            # picture their error is a thousand times this one's. What is left of the mean after its subtraction counts
+            # where a channel is the same everywhere, as where a sequence begins from black: its rounding is all there
+            # is, and is divided by the root of eps.
+            apart_BCHW = features_BCHW - features_BCHW.mean((2, 3), keepdim=True)
+            rest_BC = apart_BCHW.mean((2, 3))
+            variance_BC = apart_BCHW.square().mean((2, 3)) - rest_BC.square()
+            return F.batch_norm(apart_BCHW, rest_BC[0], variance_BC[0], self.weight, self.bias, eps=1e-5)
         return F.batch_norm(features_BCHW, None, None, self.weight, self.bias, training=True, eps=1e-5)
 
 

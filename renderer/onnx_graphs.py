@@ -51,7 +51,7 @@ class Vid2vidFrame(nn.Module):
         frames = [FramePlanes(labels_BHW, None, planes_TCHW[i : i + 1]) for i in range(c.num_frames)]
         stacks = make_stacks(frames, c.num_labels, c.foreground_labels, c.num_scales, REFERENCE)
         past = [[scale[i : i + 1] for i in range(c.num_frames - 1)] for scale in pictures]
-        drawings = self._network.draw(stacks, past)
+        drawings = self._network.draw(lambda: self._network.read_labels(stacks), past)
         return tuple(
             torch.cat([scale[1:], drawing.picture_B3HW]) for scale, drawing in zip(pictures, drawings, strict=True)
         )

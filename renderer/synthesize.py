@@ -8,7 +8,7 @@ estimates motion itself carries its own pictures on through a sequence, and begi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bridge.protocol.errors import LabelError, UsageError
+from bridge.protocol.errors import LabelError, UsageError, VidriveError
 from bridge.protocol.labels import map_labels
 from bridge.protocol.messages import ModelCard
 from renderer.dense_pictures import read_picture, read_planes
@@ -82,9 +82,23 @@ def synthesize(
     for sequence in sequences:
         source = _Source(sequence, reading, model)
         state: Any = None
-        for index, path in enumerate(sequence.labels):
-            output, state = model.step(source.read(index), state)
+        for path, frame in zip(sequence.labels, _with_following(source, len(sequence.labels)), strict=True):
+            output, state = model.step(frame, state)
             yield SynthesizedFrame(sequence.name, picture_name(path), output.rgb)
+
+
+def _with_following(source: _Source, number: int) -> Iterator[ModelInput]:
+    """Yield the frames of a sequence, each with the one after it; a damaged file is said when it is its turn."""
+    frame = source.read(0)
+    for index in range(1, number):
+        try:
+            following = source.read(index)
+        except VidriveError:
+            yield frame
+            raise
+        yield replace(frame, following=following)
+        frame = following
+    yield frame
 
 
 def picture_name(frame: Path) -> str:

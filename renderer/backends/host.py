@@ -26,7 +26,7 @@ def prepare_process() -> None:
 
 def num_threads() -> int:
     """Return how many threads inference uses: all cores but one, which the simulator needs, and at least one."""
-    return max(1, _num_cores() - 1)
+    return max(1, num_cores() - 1)
 
 
 def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -38,5 +38,6 @@ def has_bfloat16_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return not _BFLOAT16_FLAGS.isdisjoint(flags.split())
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,6 +26,8 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """On a CPU wide 3x3 convolutions take 16 multiplications for four pixels in place of 36."""
     narrow_heads: bool = True
     """On a CPU convolutions to a picture's few channels are one matrix product, shifted and added."""
+    labels_beside: bool = True
+    """What depends on labels alone is computed beside the rest of a frame, ahead of it where the next one is known."""
     precision: Precision = "float32"
     """Of convolutions; statistics of norms, flow, sampling and blend are float32 always."""
 
@@ -38,4 +40,5 @@ REFERENCE: Final = Speed(
     channels_last=False,
     winograd=False,
     narrow_heads=False,
+    labels_beside=False,
 )

@@ -9,8 +9,9 @@ alone, or the third frame begins from black. The state is a value: `Vid2vidState
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -20,17 +21,17 @@ from bridge.protocol.errors import RenderRefused
 from bridge.protocol.messages import PlaneName
 from renderer.inputs import ModelInput, instance_edges
 from renderer.layers import pool
-from renderer.models import style
+from renderer.models import beside, style
 from renderer.models.base import ModelOutput, truncate_to_uint8
 from renderer.models.face_looks import FEATURE_CHANNELS
 from renderer.models.family import Family, ModelParts, Traits
 from renderer.models.fast_layers import prepare
-from renderer.models.label_stack import FramePlanes, LabelStack, make_stacks
+from renderer.models.label_stack import FramePlanes, make_stacks
 from renderer.models.speed import REFERENCE, Speed
 from renderer.models.upstream import without_statistics
 from renderer.models.vid2vid_checkpoint import recognise
 from renderer.models.vid2vid_config import Vid2vidConfig
-from renderer.models.vid2vid_networks import Drawing, Vid2vid
+from renderer.models.vid2vid_networks import Drawing, LabelHalf, Vid2vid
 from renderer.models.vid2vid_options import apply_options, notes
 
 SIZE_MULTIPLE_PX: Final = 32
@@ -38,7 +39,8 @@ SIZE_MULTIPLE_PX: Final = 32
 
 @dataclass(frozen=True)
 class Vid2vidState:
-    """All that one sequence remembers: its last inputs and pictures, oldest first, at most two of each.
+    """All that one sequence remembers: its last inputs and pictures, oldest first, at most two of each, and what was
+    begun `ahead` for its next frame.
 
     `pictures[scale]` are that scale's own, (B,3,H,W) float32 [-1, 1], the coarsest scale first. While a sequence
     begins, there are only those of the finest scale, the last entry.
@@ -46,6 +48,19 @@ class Vid2vidState:
 
     inputs: tuple[FramePlanes, ...]
     pictures: tuple[tuple[Tensor, ...], ...]
+    ahead: Ahead | None = None
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What the labels of a coming frame say, begun before its turn: `wait` returns it."""
+
+    planes: FramePlanes
+    wait: Callable[[], LabelHalf]
+
+    def is_of(self, planes: FramePlanes) -> bool:
+        """Whether it was begun for a frame of these very tensors."""
+        return self.planes.labels_BHW is planes.labels_BHW and self.planes.dense_BCHW is planes.dense_BCHW
 
 
 @dataclass(frozen=True)
@@ -93,11 +108,42 @@ def advance(
     inputs = (*past.inputs, planes)
     if len(inputs) < c.num_frames:
         return _begin(network, frame, inputs, past, speed)
-    stacks = make_stacks(inputs, c.num_labels, c.foreground_labels, c.num_scales, speed)
-    pictures = past.pictures or _black(c, stacks)
-    drawings = network.draw(stacks, pictures, blend=bool(past.pictures))
+    labels = _labels(network, inputs, past.ahead, speed)
+    ahead = _look_ahead(network, inputs[1:], frame, speed)
+    pictures = past.pictures or _black(c, planes)
+    drawings = network.draw(labels, pictures, blend=bool(past.pictures))
     after = tuple((*old[1:], drawing.picture_B3HW) for old, drawing in zip(pictures, drawings, strict=True))
-    return Drawn(drawings[-1].picture_B3HW, drawings), Vid2vidState(inputs[1:], after)
+    return Drawn(drawings[-1].picture_B3HW, drawings), Vid2vidState(inputs[1:], after, ahead)
+
+
+def _read_labels(network: Vid2vid, inputs: Sequence[FramePlanes], speed: Speed) -> LabelHalf:
+    c = network.config
+    return network.read_labels(make_stacks(inputs, c.num_labels, c.foreground_labels, c.num_scales, speed))
+
+
+def _labels(
+    network: Vid2vid, inputs: Sequence[FramePlanes], ahead: Ahead | None, speed: Speed
+) -> Callable[[], LabelHalf]:
+    """Return what waits for the label half of a frame: begun with the frame before, or now."""
+    if ahead is not None and ahead.is_of(inputs[-1]):
+        return ahead.wait
+    device = inputs[-1].labels_BHW.device
+    work = partial(_read_labels, network, inputs, speed)
+    if speed.labels_beside and device.type == "cuda":
+        return beside.begin(device, work)
+    return work
+
+
+def _look_ahead(network: Vid2vid, past: Sequence[FramePlanes], frame: ModelInput, speed: Speed) -> Ahead | None:
+    """Begin the label half of the frame that follows, if it is known and can be drawn."""
+    device = frame.labels_BHW.device
+    if frame.following is None or not speed.labels_beside or not beside.pays_off(device):
+        return None
+    try:
+        planes = frame_planes(network.config, frame.following)
+    except RenderRefused:  # said when it is its turn
+        return None
+    return Ahead(planes, beside.begin(device, partial(_read_labels, network, (*past, planes), speed)))
 
 
 def _begin(
@@ -116,8 +162,8 @@ def _begin(
         )
     if picture_B3HW is None:  # a standing start from black: nothing of it is remembered, as upstream draws nothing here
         standing = (*(inputs[:1] * (c.num_frames - len(inputs))), *inputs)
-        stacks = make_stacks(standing, c.num_labels, c.foreground_labels, c.num_scales, speed)
-        drawings = network.draw(stacks, _black(c, stacks), blend=False)
+        labels = partial(_read_labels, network, standing, speed)
+        drawings = network.draw(labels, _black(c, inputs[-1]), blend=False)
         return Drawn(drawings[-1].picture_B3HW, drawings), Vid2vidState(inputs, ())
     begun = (*(past.pictures[-1] if past.pictures else ()), picture_B3HW)
     if len(begun) < len(inputs):
@@ -164,12 +210,10 @@ def _all_scales(pictures: Sequence[Tensor], num_scales: int) -> tuple[tuple[Tens
     return tuple(reversed(scales))
 
 
-def _black(config: Vid2vidConfig, stacks: Sequence[LabelStack]) -> tuple[tuple[Tensor, ...], ...]:
-    """Return pictures of zeros at all scales."""
-    return tuple(
-        tuple(stack.planes_BCHW.new_zeros(1, 3, *stack.planes_BCHW.shape[2:]) for _ in range(config.num_frames - 1))
-        for stack in stacks
-    )
+def _black(config: Vid2vidConfig, planes: FramePlanes) -> tuple[tuple[Tensor, ...], ...]:
+    """Return past pictures of zeros at all scales for a frame."""
+    black_B3HW = torch.zeros(1, 3, *planes.labels_BHW.shape[1:], device=planes.labels_BHW.device)
+    return _all_scales((black_B3HW,) * (config.num_frames - 1), config.num_scales)
 
 
 def exact_modules(config: Vid2vidConfig) -> tuple[str, ...]:

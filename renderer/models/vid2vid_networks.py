@@ -7,7 +7,7 @@ what depends on the past pictures, `draw`: the former can run before the last pi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -30,6 +30,14 @@ class LabelFeatures(NamedTuple):
 
     scene: Tensor
     foreground: Tensor | None
+
+
+class LabelHalf(NamedTuple):
+    """What labels alone say of a frame at each scale, the coarsest first: features, and where the foreground is,
+    (B,1,H,W) float32 0..1."""
+
+    scales: tuple[LabelFeatures, ...]
+    foreground_masks: tuple[Tensor, ...]
 
 
 class Features(NamedTuple):
@@ -179,8 +187,8 @@ class CompositeGenerator(ScaleGenerator):
         return LabelFeatures(features.scene, self.indv_up(self.indv_res(features.foreground)))
 
     def draw(self, labels: LabelFeatures, past_BCHW: Tensor) -> Features:
-        """Return the last features, given the past pictures, oldest first, [-1, 1]."""
-        x = labels.scene + self.model_down_img(past_BCHW)
+        """Return the last features, given those of the past pictures."""
+        x = labels.scene + past_BCHW
         flow = self.model_up_flow(self.model_res_flow(x)) if self.has_flow else None
         return Features(self.model_up_img(self.model_res_img(x)), flow, labels.foreground)
 
@@ -221,8 +229,8 @@ class CompositeLocalGenerator(ScaleGenerator):
             self.indv_up = up(foreground_width)
 
     def draw(self, labels: LabelFeatures, past_BCHW: Tensor, coarse: Features) -> Features:
-        """Return the last features, given the past pictures of this scale and the features of the coarser one."""
-        x = labels.scene + self.model_down_img(past_BCHW)
+        """Return the last features, given those of this scale's past pictures and those of the coarser scale."""
+        x = labels.scene + past_BCHW
         flow = None if coarse.flow is None else self.model_up_flow(x + coarse.flow)
         foreground = None
         if labels.foreground is not None and coarse.foreground is not None:
@@ -275,27 +283,40 @@ class Vid2vid(nn.Module):
         look_BFHW = face_look(self.encoder, reference_B3HW.to(self.dtype), planes.labels_BHW, tables)
         return self.single(planes.dense_BCHW.to(self.dtype), look_BFHW).float()
 
-    def draw(
-        self, stacks: Sequence[LabelStack], pictures: Sequence[Sequence[Tensor]], *, blend: bool = True
-    ) -> tuple[Drawing, ...]:
-        """Return the drawing of each scale, the coarsest first, from its stack and its past pictures, oldest first.
+    def read_labels(self, stacks: Sequence[LabelStack]) -> LabelHalf:
+        """Return what the labels alone say at each scale, the coarsest first: it needs no picture."""
+        scales = [self._scale(scale).encode_labels(stack) for scale, stack in enumerate(stacks)]
+        return LabelHalf(tuple(scales), tuple(stack.foreground_B1HW for stack in stacks))
 
-        Without `blend` nothing is warped, as where a sequence begins from black.
+    def draw(
+        self, labels: Callable[[], LabelHalf], pictures: Sequence[Sequence[Tensor]], *, blend: bool = True
+    ) -> tuple[Drawing, ...]:
+        """Return the drawing of each scale, the coarsest first, from its past pictures, oldest first.
+
+        `labels` is asked for once those are read. Without `blend` nothing is warped, as where a sequence begins from
+        black.
         """
+        pasts = [
+            self._scale(scale).model_down_img(torch.cat(list(past), 1).to(self.dtype))
+            for scale, past in enumerate(pictures)
+        ]
+        half = labels()
         drawings: list[Drawing] = []
         features = None
-        for scale, (stack, past) in enumerate(zip(stacks, pictures, strict=True)):
-            generator = self.get_submodule(f"G{scale}")
-            assert isinstance(generator, CompositeGenerator | CompositeLocalGenerator)
-            labels = generator.encode_labels(stack)
-            past_BCHW = torch.cat(list(past), 1).to(self.dtype)
+        for scale, past in enumerate(pictures):
+            generator = self._scale(scale)
             if isinstance(generator, CompositeGenerator):
-                features = generator.draw(labels, past_BCHW)
+                features = generator.draw(half.scales[scale], pasts[scale])
             else:
                 assert features is not None
-                features = generator.draw(labels, past_BCHW, features)
-            drawings.append(generator.finish(features, past[-1], stack.foreground_B1HW, blend))
+                features = generator.draw(half.scales[scale], pasts[scale], features)
+            drawings.append(generator.finish(features, past[-1], half.foreground_masks[scale], blend))
         return tuple(drawings)
+
+    def _scale(self, scale: int) -> CompositeGenerator | CompositeLocalGenerator:
+        generator = self.get_submodule(f"G{scale}")
+        assert isinstance(generator, CompositeGenerator | CompositeLocalGenerator)
+        return generator
 
 
 def _single_network(config: Vid2vidConfig, single: SingleConfig) -> nn.Module:

@@ -159,7 +159,7 @@ def test_without_instructions_it_is_float32(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_core_is_left_to_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, threads in ((1, 1), (2, 1), (3, 2), (16, 15)):
-        monkeypatch.setattr(host, "_num_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(host, "num_cores", lambda cores=cores: cores)
         assert host.num_threads() == threads
 
 

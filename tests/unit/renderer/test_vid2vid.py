@@ -15,7 +15,7 @@ from bridge.protocol.errors import RenderRefused, WeightsError
 from bridge.protocol.messages import ModelCard
 from renderer.inputs import ModelInput, instance_edges
 from renderer.layers import StatNorm
-from renderer.models import fast_layers, vid2vid
+from renderer.models import beside, fast_layers, vid2vid
 from renderer.models.face_looks import nearest_look
 from renderer.models.family import ModelParts, Shapes, find_family, shapes_of
 from renderer.models.label_stack import FramePlanes, first_convolutions, make_stacks
@@ -425,3 +425,53 @@ def test_model_steps_to_eight_bit_pictures() -> None:
         levels = ((drawn.picture_B3HW[0] + 1) / 2 * 255).clamp(0, 255).permute(1, 2, 0)
         assert output.rgb.dtype.name == "uint8"
         assert (torch.from_numpy(output.rgb) == levels.to(torch.uint8)).all()
+
+
+# -- labels beside the rest ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [GIVEN, POSES], ids=["streets", "poses"])
+def test_labels_of_the_next_frame_are_read_beside_this_one(
+    config: Vid2vidConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures are the same to the bit; what was begun for another frame than the one that comes is not used."""
+    monkeypatch.setattr(beside, "num_cores", lambda: 2)
+    network = make_network(config)
+    frames = make_frames(config, 7)
+    for index in range(2):
+        picture_B3HW = torch.full((1, 3, *SIZE_HW), 0.1 * index)
+        frames[index] = replace(frames[index], first_B3HW=picture_B3HW)
+    speed = Speed(channels_last=False)
+    plain = run(network, frames, speed)
+    announced = [replace(frame, following=after) for frame, after in zip(frames, [*frames[1:], None], strict=True)]
+    announced[3] = replace(announced[3], following=frames[0])
+    state, begun = None, []
+    with torch.inference_mode():
+        for frame, expected in zip(announced, plain, strict=True):
+            drawn, state = vid2vid.advance(network, frame, state, speed)
+            begun.append(state.ahead is not None)
+            assert torch.equal(drawn.picture_B3HW, expected.picture_B3HW)
+    assert begun == [False, False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("cores", "speed"), [(1, Speed()), (2, Speed(labels_beside=False))], ids=["no core to spare", "switched off"]
+)
+def test_labels_are_read_in_turn(cores: int, speed: Speed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "num_cores", lambda: cores)
+    frames = make_frames(POSES, 4)
+    state = None
+    for frame, after in zip(frames, [*frames[1:], None], strict=True):
+        with torch.inference_mode():
+            _, state = vid2vid.advance(make_network(POSES), replace(frame, following=after), state, speed)
+        assert state.ahead is None
+
+
+def test_a_channel_that_is_the_same_everywhere_is_normed_to_its_bias() -> None:
+    """Where a sequence begins from black its first features are constant, and what is left of them is divided by the
+    root of eps."""
+    norm = StatNorm(64, affine=True)
+    with torch.no_grad():
+        constant = torch.linspace(0.1, 5.0, 64).view(1, 64, 1, 1).expand(1, 64, 48, 100)
+        normed = norm(constant.contiguous(memory_format=torch.channels_last))
+    assert float(normed.abs().max()) < 1e-6
