@@ -127,6 +127,15 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
             share = 100.0 * float(times.stage_ms[stage].sum() / times.frame_ms.sum())
             yield Figure(f"    of which {stage}", share, "%")
 
+    print("the viewer ...", file=sys.stderr)
+    from clients.bench.viewer import measure_viewer
+
+    viewer = measure_viewer(args.frames)
+    viewer_ms, floor_ms = float(np.median(viewer.viewer_ms)), float(np.median(viewer.floor_ms))
+    yield Figure("1080p in the window, p50", viewer_ms, "ms")
+    yield Figure("its pixels by OpenCV alone, p50", floor_ms, "ms")
+    yield Figure("viewer against its pixels", viewer_ms / floor_ms, "times", goal=1.5)
+
     print("transport ...", file=sys.stderr)
     transport = measure_transport(args.frames)
     product_ms, bare_ms = float(np.median(transport.product_ms)), float(np.median(transport.bare_ms))
