@@ -74,7 +74,7 @@ def verdict(history: Collection[tuple[float, ...]], period_ms: float) -> str:
     The simulator works beside the renderer, so the slower of the two sets the pace; what the renderer waits for is its
     own work and the way there and back.
     """
-    if not history:
+    if not any(map(any, history)):
         return ""
     simulator_ms, neural_ms, transport_ms, viewer_ms = (median(stage) for stage in zip(*history, strict=True))
     sides = {"the simulator": simulator_ms, "the viewer": viewer_ms}

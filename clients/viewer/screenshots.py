@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import UsageError, VidriveError
 from bridge.protocol.frames import FramePair
+from bridge.recording.reader import Recording
 from clients.commands.drive import picture_size
 from clients.recordings.output import make_folder, write_png
-from clients.recordings.pairs import RecordedPairs
+from clients.recordings.replay import open_source
 from clients.viewer.composer import Composer
 from clients.viewer.layouts import LAYOUTS
 from clients.viewer.meter import REMEMBERED, stage_groups, verdict
@@ -45,12 +46,13 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m clients.viewer.screenshots", description=__doc__)
     parser.add_argument("folder", metavar="DIR", type=Path, help="where the PNGs go")
     parser.add_argument("--recording", metavar="DIR", type=Path, required=True, help="what is shown")
+    parser.add_argument("--model", default="", help="a model instead of the recorded pictures")
     parser.add_argument("--frame", type=int, default=-1, help="which frame of it (default: the last)")
     parser.add_argument("--sizes", default=SIZES, help="widths and heights (default: %(default)s)")
     args = parser.parse_args(words)
     try:
         sizes_px = [picture_size(text) for text in args.sizes.split(",")]
-        for path in take(args.folder, args.recording, args.frame, sizes_px):
+        for path in take(args.folder, args.recording, args.model, args.frame, sizes_px):
             print(path)
     except VidriveError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,13 +60,14 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def take(folder: Path, recording: Path, frame: int, sizes_px: list[tuple[int, int]]) -> Iterator[Path]:
+def take(folder: Path, recording: Path, model: str, frame: int, sizes_px: list[tuple[int, int]]) -> Iterator[Path]:
     """Write a PNG of each layout in each size, of the help, of waiting, and of the window; yields their paths."""
     make_folder(folder)
-    with RecordedPairs(recording) as pairs:
-        index = frame % len(pairs)
-        before, pair = pairs.pair(max(0, index - 1)), pairs.pair(index)
-        hud = hud_of_drive(pairs, index)
+    with open_source(recording, model, "cpu", None) as (source, name):
+        index = frame % len(source)
+        pairs = [source.wait_pair(i) for i in range(index + 1)][-REMEMBERED:]
+    hud = hud_of_drive(Recording(recording), pairs, name)
+    before, pair = pairs[-2:] if len(pairs) > 1 else (pairs[0], pairs[0])
     for width, height in sizes_px:
         composer = Composer()
         composer.size_px = (width, height)
@@ -86,26 +89,22 @@ def take(folder: Path, recording: Path, frame: int, sizes_px: list[tuple[int, in
     yield _write(folder / "window.png", window_bgra(pair, hud))
 
 
-def hud_of_drive(pairs: RecordedPairs, index: int) -> HudState:
-    """Return what the HUD said when a frame was recorded, as far as the recording tells."""
-    recording = pairs.recording
+def hud_of_drive(recording: Recording, pairs: Sequence[FramePair], model: str) -> HudState:
+    """Return what the HUD says at the last of some pairs, as far as the recording tells."""
     period_ms = recording.manifest.fixed_delta_s * 1e3
-    history = tuple(
-        stage_groups(pairs.pair(i), recording.rows[i].stages_ms)
-        for i in range(max(0, index + 1 - REMEMBERED), index + 1)
-    )
-    card = recording.manifest.card
-    slowest_ms = max(np.median(stages) for stages in zip(*history, strict=True))
-    rate_hz = 1e3 / max(period_ms, float(slowest_ms))
+    own_ms = {row.frame_id: row.stages_ms for row in recording.rows}
+    history = tuple(stage_groups(pair, own_ms[pair.sensor.frame_id]) for pair in pairs)
+    slowest_ms = max(float(np.median(stages)) for stages in zip(*history, strict=True))
+    rate_hz = 1e3 / max(period_ms, slowest_ms)
     return HudState(
         simulator_hz=rate_hz,
-        neural_hz=rate_hz if card is not None else 0.0,
+        neural_hz=rate_hz if model else 0.0,
         display_hz=rate_hz,
         control_hz=60.0,
-        frame_age_ms=recording.rows[index].age_ms,
-        model=card.name if card is not None else "",
+        frame_age_ms=sum(history[-1]),
+        model=model,
         verdict=verdict(history, period_ms),
-        history=history,
+        history=history if any(map(any, history)) else (),
         period_ms=period_ms,
     )
 
