@@ -7,7 +7,7 @@ they are moved apart along it and exchange an impulse with little bounce and som
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,21 +84,16 @@ def footprint(actor: Vehicle | Walker | Prop) -> Footprint:
 
 
 class StaticWorld:
-    """What stands still and is solid: `boxes` (N, 5) of x, y, half x, half y in metres and yaw in radians; `tags` (N,).
+    """What stands still and is solid.
 
-    What is hidden is in nobody's way.
+    `boxes` (N, 5) are x, y, half x, half y in metres and yaw in radians, `tags` (N,) u8 CARLA's semantic tags.
     """
 
     def __init__(self, boxes: NDArray[np.float64], tags: NDArray[np.uint8]) -> None:
         self._footprints = [Footprint(*row) for row in boxes.tolist()]
         self._tags = tags.tolist()
-        self._is_hidden = np.zeros(len(boxes), bool)
         self._x_m, self._y_m = boxes[:, 0], boxes[:, 1]
         self._reach_m = np.hypot(boxes[:, 2], boxes[:, 3])
-
-    def hide(self, indices: Collection[int], *, hidden: bool) -> None:
-        """Take things out of the way, or put them back."""
-        self._is_hidden[list(indices)] = hidden
 
     def near(self, vehicles: Sequence[Vehicle]) -> Iterator[tuple[Vehicle, Footprint, int]]:
         """Yield each vehicle with each solid thing that it might touch and the thing's tag, in order."""
@@ -107,7 +102,7 @@ class StaticWorld:
         x_m = np.array([vehicle.pose.x_m for vehicle in vehicles])[:, None]
         y_m = np.array([vehicle.pose.y_m for vehicle in vehicles])[:, None]
         reach_m = np.array([vehicle.reach_m for vehicle in vehicles])[:, None] + self._reach_m
-        near = (np.abs(self._x_m - x_m) < reach_m) & (np.abs(self._y_m - y_m) < reach_m) & ~self._is_hidden
+        near = (np.abs(self._x_m - x_m) < reach_m) & (np.abs(self._y_m - y_m) < reach_m)
         for row, column in np.argwhere(near).tolist():
             yield vehicles[row], self._footprints[column], self._tags[column]
 

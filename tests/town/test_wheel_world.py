@@ -385,3 +385,48 @@ answer(fast=fast, slow=vehicle.get_velocity().length())
 """)
     assert seen["fast"] == pytest.approx(6.0, abs=0.7)
     assert seen["slow"] < 0.05
+
+
+def test_batches_push_and_turn_as_the_actors_own_calls_do(client, town) -> None:
+    """High in the air no tyre has a say: a torque of one tick gives torque times time over inertia."""
+    seen = client("""
+world = client.get_world()
+enter_sync(world)
+blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+point = world.get_map().get_spawn_points()[0]
+vehicle = world.spawn_actor(blueprint, point)
+world.tick()
+command, turned, pushed = carla.command, [], []
+high = carla.Transform(carla.Location(point.location.x, point.location.y, 60.0), carla.Rotation())
+
+
+def after(act):
+    vehicle.set_transform(high)
+    vehicle.set_target_velocity(carla.Vector3D())
+    vehicle.set_target_angular_velocity(carla.Vector3D())
+    world.tick()
+    act()
+    world.tick()
+    return vehicle.get_angular_velocity().z, vehicle.get_velocity().x
+
+
+up, ahead = carla.Vector3D(z=900000.0), carla.Vector3D(x=40000.0)
+vectors = (("torque", up, 0), ("angular_impulse", up * 0.05, 0), ("force", ahead, 1), ("impulse", ahead * 0.05, 1))
+for name, vector, index in vectors:
+    own = after(lambda: getattr(vehicle, "add_" + name)(vector))[index]
+    kind = getattr(command, "Apply" + name.title().replace("_", ""))
+    batch = after(lambda: client.apply_batch([kind(vehicle.id, vector)]))[index]
+    answers = []
+    synced = after(lambda: answers.extend(client.apply_batch_sync([kind(vehicle.id, vector)], False)))[index]
+    (turned if index == 0 else pushed).append([own, batch, synced])
+    assert not any(a.error for a in answers)
+answer(turned=turned, pushed=pushed, id=vehicle.id)
+""")
+    with town.simulation.lock:
+        model = town.simulation.episode.actors[seen["id"]].model
+    wanted = 900000.0 * 0.05 / model.yaw_inertia_kg_m2
+    # the wheel's own add_torque sends an angular impulse
+    assert seen["turned"][0] == pytest.approx([wanted / 0.05, wanted, wanted], rel=0.01)
+    assert seen["turned"][1] == pytest.approx([wanted] * 3, rel=0.01)
+    for row in seen["pushed"]:
+        assert row == pytest.approx([40000.0 * 0.05 / model.mass_kg] * 3, rel=0.01)

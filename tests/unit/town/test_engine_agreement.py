@@ -161,6 +161,13 @@ def test_planes_agree_with_rays(network: StreetNetwork, painter: TownPainter, se
     check_view(painter, view, crowd(network, view.pose, 0.4))
 
 
+def test_the_edges_of_a_lorry_lie_on_it(network: StreetNetwork, painter: TownPainter) -> None:
+    """Its roof and its back are seen at so flat an angle that a quarter of a pixel is decimetres."""
+    pose = Pose(51.81139686, 16.92808473, 4.97779548, 6.37891833, 267.39627056, 0.80652864)
+    view = CameraView(WIDTH, HEIGHT, 75.59897023, pose)
+    check_view(painter, view, crowd(network, pose, 0.4))
+
+
 @pytest.mark.slow
 def test_planes_agree_with_rays_in_fifty_views(network: StreetNetwork, painter: TownPainter) -> None:
     rng = np.random.default_rng(7)
