@@ -1,4 +1,4 @@
-"""`vidrive gap`: how far a simulator's label maps are from real ones."""
+"""`vidrive gap`: how far a simulator's label maps, pictures and motion are from real ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LABEL_SPACES
 
+if TYPE_CHECKING:
+    from clients.gap.comparison import MapSet
+    from clients.gap.label_maps import MapSequence
+    from clients.gap.report import Section
+
 DESCRIPTION = (
-    "Compare label maps of a simulator with real ones: classes, viewpoint, objects, shapes, composition, each beside "
-    "what real drives differ by. Writes a report that opens from the disk, and says in three lines what it found."
+    "Compare what a simulator shows with real streets: label maps by classes, viewpoint, objects, shapes and "
+    "composition, pictures by features, details and colours, each beside what real drives differ by; and, of a "
+    "recording, how steady its pictures are. Writes a report that opens from the disk, and says in three lines what it "
+    "found. `vidrive gap compare OLD.json NEW.json` says what became better."
 )
 
 
@@ -19,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive gap`."""
     spaces = ", ".join(LABEL_SPACES)
     parser.add_argument(
-        "--synthetic", type=Path, required=True, metavar="PATH", help="folder of label PNGs, or a recording"
+        "compare", nargs="*", metavar="compare OLD.json NEW.json", help="two gap.json: what became better"
     )
+    parser.add_argument("--synthetic", type=Path, metavar="PATH", help="folder of label PNGs, or a recording")
     parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real label PNGs (default: built-in counts)")
     parser.add_argument(
         "--labels", choices=LABEL_SPACES, default="carla", metavar="SPACE",
@@ -30,20 +40,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--real-labels", choices=LABEL_SPACES, default="camvid", metavar="SPACE",
         help="label space of the real ones (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--pictures", type=Path, metavar="PATH",
+        help="folder of synthesized pictures, or a recording (default: those of the recording)",
+    )  # fmt: skip
+    parser.add_argument("--real-pictures", type=Path, metavar="DIR", help="folder of real pictures to compare with")
+    parser.add_argument("--features", type=Path, metavar="FILE", help="TorchScript feature network (default: lite0)")
+    parser.add_argument(
+        "--rate", type=positive, default=0.0, metavar="HZ", help="label PNGs a second, for how fast they change"
+    )
+    parser.add_argument(
+        "--fit-camera", action="store_true",
+        help="search the camera (and traffic) that comes closest, for vidrive record --fit OUT/fit.yaml",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("gap-report"), metavar="DIR", help="default: %(default)s")
 
 
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
-    """Count both sides, compare them, write the report and print the verdict."""
+    """Count both sides, compare them, write the report and print the verdict; or compare two reports."""
+    if args.compare:
+        return _compare(args.compare)
+    if args.synthetic is None:
+        raise UsageError("there is nothing to compare", "Name label maps or a recording by --synthetic")
+
     from clients.gap.comparison import compare, count_set
     from clients.gap.label_maps import find_maps
     from clients.gap.reference import load_reference
     from clients.gap.report import Report, write
     from clients.progress import Progress
 
-    found = {"synthetic": find_maps(args.synthetic, args.labels)}
+    _check_pictures(args)
+    found = {"synthetic": find_maps(args.synthetic, args.labels, args.rate)}
     if args.real is not None:
-        found["real"] = find_maps(args.real, args.real_labels)
+        found["real"] = find_maps(args.real, args.real_labels, args.rate)
     num_frames = sum(sequence.num_frames for sequences in found.values() for sequence in sequences)
     num_workers = os.cpu_count() or 1
     names = {"synthetic": str(args.synthetic), "real": str(args.real)}
@@ -52,9 +89,81 @@ def run(args: argparse.Namespace) -> int:
             side: count_set(names[side], sequences, num_workers, progress.advance) for side, sequences in found.items()
         }
     real = counted.get("real") or load_reference()
-    report = Report(counted["synthetic"], real, compare(counted["synthetic"], real))
+    results = compare(counted["synthetic"], real)
+    sections = _sections(args, found.get("real", []))
+    fit = _fit_camera(args, counted["synthetic"], real) if args.fit_camera else None
+    report = Report(counted["synthetic"], real, results, sections, fit)
     write(report, args.out)
     for line in report.verdict():
         print(line)
+    if fit is not None:
+        print(f"camera: {fit.verdict}")
     print(f"{args.out / 'index.html'}: the report", file=sys.stderr)
+    return 0
+
+
+def _check_pictures(args: argparse.Namespace) -> None:
+    """Raise UsageError for pictures that nothing can be compared with, before the long work begins."""
+    from bridge.recording.manifest import is_recording
+
+    if args.real_pictures is None and (args.pictures is not None or args.features is not None):
+        raise UsageError("there are no real pictures to compare with", "Name a folder by --real-pictures")
+    if args.fit_camera and not is_recording(args.synthetic):
+        raise UsageError(
+            f"{args.synthetic} has no depth, and a camera is fitted to a recording", "Record with vidrive record"
+        )
+    if args.real_pictures is not None and args.pictures is None and not is_recording(args.synthetic):
+        raise UsageError("there are no synthesized pictures to compare", "Name a folder or a recording by --pictures")
+
+
+def _sections(args: argparse.Namespace, real_maps: list[MapSequence]) -> list[Section]:
+    """What is compared beside label maps: pictures where there are real ones, time where there is a recording."""
+    from bridge.recording.manifest import is_recording
+    from clients.gap.picture_comparison import compare_pictures, num_described
+    from clients.gap.pictures import find_pictures
+    from clients.gap.sections import picture_section, time_section
+    from clients.gap.steadiness import MAX_PAIRS, is_measurable, measure_steadiness
+    from clients.progress import Progress
+    from clients.recordings.pairs import RecordedPairs
+
+    sections: list[Section] = []
+    if args.real_pictures is not None:
+        ours = args.pictures or args.synthetic
+        sources = [find_pictures(path) for path in (ours, args.real_pictures)]
+        with Progress(num_described(*sources, real_maps)) as progress:
+            gap = compare_pictures(ours, args.real_pictures, args.features, real_maps, progress.advance)
+        sections.append(picture_section(gap))
+    if is_recording(args.synthetic):
+        with RecordedPairs(args.synthetic) as pairs:
+            if is_measurable(pairs):
+                with Progress(min(len(pairs), MAX_PAIRS + 1)) as progress:
+                    sections.append(time_section(measure_steadiness(pairs, progress.advance)))
+    return sections
+
+
+def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet) -> Section:
+    """Search the camera, write what was found, and return what it says."""
+    from bridge.capture.presets import load_session
+    from bridge.recording.reader import Recording
+    from clients.commands.record import SESSION
+    from clients.gap.camera_fit import fit_camera, told, write_fit
+    from clients.gap.report import Section
+
+    recording, session = Recording(args.synthetic), load_session(SESSION)
+    print("looking from other cameras", file=sys.stderr)
+    fitted = fit_camera(recording, synthetic, real, session)
+    path = write_fit(fitted.fit, args.out)
+    lines = told(fitted, recording.manifest.rig, session)
+    how = f"Drive with it by: vidrive record --fit {path} --out DIR, and measure DIR again."
+    gain = f"spatial prior {fitted.before:.3f} -> {fitted.after:.3f} by reprojection, with {path}"
+    return Section("camera", gain, (), (*lines, how))
+
+
+def _compare(words: list[str]) -> int:
+    if words[0] != "compare" or len(words) != 3:
+        raise UsageError(f"{' '.join(words)} is nothing that gap can do", "Say compare OLD.json NEW.json")
+    from clients.gap.history import compared
+
+    for line in compared(Path(words[1]), Path(words[2])):
+        print(line)
     return 0

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="which streets, traffic and way (default: %(default)s)")
     parser.add_argument("--size", metavar="WxH", type=picture_size, help="of the pictures (default: the rig's)")
+    parser.add_argument(
+        "--fit", metavar="FILE", type=Path, help="camera and traffic that vidrive gap --fit-camera found"
+    )
     parser.add_argument("--model", metavar="NAME", default="", help="the generator (default: the one that ships)")
     parser.add_argument("--no-render", action="store_true", help="synthesize nothing: the planes alone")
     parser.add_argument(
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Start what is not there yet, drive, close the recording, stop what was started."""
     from bridge.protocol.errors import UsageError
     from bridge.recording.writer import prepare_folder
+    from clients.gap.camera_fit import read_fit
     from clients.outcome import unbegun
     from clients.processes import READY_DEADLINE_S, split_endpoint, start_renderer, start_town, town_address
 
@@ -60,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 raise UsageError("--no-render synthesizes nothing", "Leave out --server and --model, or --no-render")
             if args.server and args.model:
                 raise UsageError("the model is that of the server at --server", "Leave out --model, or --server")
+            fit = read_fit(args.fit) if args.fit is not None else None
             prepare_folder(args.out)
             town = None if args.carla else stack.enter_context(start_town(args.seed))
             if not endpoint and not args.no_render:
@@ -76,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
                 headless=True, record=None, trace=None, seconds=args.seconds, size=args.size, edits=args.edits
             )
             plan = make_plan(SESSION, drive, carla=address, endpoint=endpoint, seed=args.seed)
+            if fit is not None:
+                plan = replace(plan, rig=fit.rig(plan.rig), session=fit.session(plan.session))
         try:
             return conduct(replace(plan, recording=RecordingWish(args.out, args.pictures)), as_json=args.json)
         finally:

@@ -1,4 +1,4 @@
-"""Two sets of label maps compared: each measure with its floor among real drives, and how sure it is.
+"""Two sets compared: each measure with its floor among real drives, its ceiling, and how sure it is.
 
 The floor is the same measure between halves of the real set, split by sequence: what two real drives differ by. The
 interval is the basic bootstrap's (Davison and Hinkley 1997, 5.2): the measure over sets drawn again, with replacement,
@@ -12,13 +12,13 @@ import itertools
 import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from bridge.protocol.errors import UsageError
 from clients.gap.label_maps import MapSequence
-from clients.gap.measures import MEASURES, Measure
+from clients.gap.measures import MEASURES, Measure, Sample
 from clients.gap.statistics import Counts, count, total
 
 PART_FRAMES: Final = 25  # a part is drawn or left out as a whole: neighbouring frames show the same street
@@ -50,14 +50,18 @@ class MapSet:
 
 @dataclass(frozen=True)
 class Result:
-    """A measure's value, its floor (mean and largest of the splits of the real set), and its interval."""
+    """A measure's value, its floor (mean and largest of the splits of the real set), its interval, and its ceiling.
 
-    measure: Measure
+    The ceiling is the value of what nobody takes for real; NaN where nothing is known to be that bad.
+    """
+
+    measure: Measure[Any]
     value: float
     floor: float
     floor_max: float
     low: float
     high: float
+    ceiling: float = float("nan")
 
     @property
     def times_floor(self) -> float:
@@ -106,46 +110,61 @@ def count_part(sequence: MapSequence, start: int, end: int) -> Counts:
 
 def compare(synthetic: MapSet, real: MapSet, seed: int = 0) -> list[Result]:
     """Return every measure between two sets; raises UsageError if the real one cannot be split."""
-    rng = np.random.default_rng(seed)
     units = [mapset.units() for mapset in (synthetic, real)]
     if len(units[1]) < 2:
         raise UsageError(
             f"{real.name} has too few label maps to tell how far real drives are apart",
             f"Give at least {2 * PART_FRAMES} frames",
         )
-    halves = [(total(one), total(other)) for one, other in _splits(units[1], rng)]
-    draws = [tuple(total(_drawn(side, rng)) for side in units) for _ in range(NUM_DRAWS)]
-    return [_result(measure, synthetic.whole, real.whole, halves, draws) for measure in MEASURES]
+    return compare_units(MEASURES, units[0], units[1], total, seed=seed)
 
 
-def _result(
-    measure: Measure,
-    synthetic: Counts,
-    real: Counts,
-    halves: Sequence[tuple[Counts, Counts]],
-    draws: Sequence[tuple[Counts, ...]],
-) -> Result:
-    floors = [measure.distance(one, other) for one, other in halves]
-    drawn = np.array([measure.distance(ours, theirs) for ours, theirs in draws])
-    known = drawn[~np.isnan(drawn)]
-    value = measure.distance(synthetic, real)
-    upper, lower = np.percentile(known, INTERVAL) if known.size else (float("nan"),) * 2
-    kept = [floor for floor in floors if not np.isnan(floor)]
-    return Result(
-        measure,
-        value,
-        float(np.mean(kept)) if kept else float("nan"),
-        max(kept, default=float("nan")),
-        max(0.0, 2 * value - float(lower)),
-        max(0.0, 2 * value - float(upper)),
-    )
+def compare_units(
+    measures: Sequence[Measure[Sample]],
+    synthetic: Sequence[Sample],
+    real: Sequence[Sample],
+    join: Callable[[Sequence[Sample]], Sample],
+    ceiling: Sequence[Sample] = (),
+    seed: int = 0,
+) -> list[Result]:
+    """Return every measure between two sets, given in the units that are drawn again or split (two real ones at least).
+
+    `join` puts units together; `ceiling` are the real set's units as nobody takes them for real, if there are any.
+    """
+    rng = np.random.default_rng(seed)
+    halves = [(join(one), join(other)) for one, other in _splits(real, rng)]
+    wholes = join(synthetic), join(real)
+    draws = [[join(_drawn(side, rng)) for side in (synthetic, real)] for _ in range(NUM_DRAWS)]
+    worst = join(ceiling) if ceiling else None
+    results = []
+    for measure in measures:
+        floors = _known([measure.distance(one, other) for one, other in halves])
+        drawn = _known([measure.distance(ours, theirs) for ours, theirs in draws])
+        value = measure.distance(*wholes)
+        upper, lower = np.percentile(drawn, INTERVAL) if drawn else (float("nan"),) * 2
+        results.append(
+            Result(
+                measure,
+                value,
+                float(np.mean(floors)) if floors else float("nan"),
+                max(floors, default=float("nan")),
+                max(0.0, 2 * value - float(lower)),
+                max(0.0, 2 * value - float(upper)),
+                float("nan") if worst is None else measure.distance(worst, wholes[1]),
+            )
+        )
+    return results
 
 
-def _drawn(units: Sequence[Counts], rng: np.random.Generator) -> list[Counts]:
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not np.isnan(value)]
+
+
+def _drawn(units: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
     return [units[index] for index in rng.integers(0, len(units), len(units))]
 
 
-def _splits(units: Sequence[Counts], rng: np.random.Generator) -> list[tuple[list[Counts], list[Counts]]]:
+def _splits(units: Sequence[Sample], rng: np.random.Generator) -> list[tuple[list[Sample], list[Sample]]]:
     """Ways to halve a set: all of a few, or some at random."""
     indices = range(len(units))
     half = len(units) // 2

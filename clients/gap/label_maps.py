@@ -38,8 +38,10 @@ class MapSequence:
     rate_hz: float = 0.0
 
 
-def find_maps(root: Path, space: str) -> list[MapSequence]:
+def find_maps(root: Path, space: str, rate_hz: float = 0.0) -> list[MapSequence]:
     """Return the sequences of label maps under a path; `space` is the label space of PNGs, a recording knows its own.
+
+    `rate_hz` is how many PNGs there are to a second, 0: nobody knows.
 
     In a plain folder the names say which maps belong together: all but their last number. Raises UsageError,
     LabelError or RecordingError for what holds no label maps.
@@ -53,7 +55,9 @@ def find_maps(root: Path, space: str) -> list[MapSequence]:
             prefix = "" if sequence.name else _LAST_NUMBER.sub("", path.stem, count=1)
             groups.setdefault(prefix, []).append(path)
         found += [
-            MapSequence(sequence.name or prefix.strip("_-. ") or root.name, len(paths), _PngMaps(tuple(paths), space))
+            MapSequence(
+                sequence.name or prefix.strip("_-. ") or root.name, len(paths), _PngMaps(tuple(paths), space), rate_hz
+            )
             for prefix, paths in groups.items()
         ]
     if sum(sequence.num_frames for sequence in found) < 2:

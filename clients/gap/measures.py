@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,18 @@ from clients.gap.statistics import NAMES, THINGS, Counts
 VOCABULARY_SHARE: Final = 1e-4  # of all pixels: what is rarer is not part of a set's vocabulary
 
 
+Sample = TypeVar("Sample")  # what was counted: of label maps `Counts`
+
+
 @dataclass(frozen=True)
-class Measure:
+class Measure(Generic[Sample]):
     """A measure by name; `about` says what it asks, `unit` what its number is."""
 
     name: str
     group: str
     unit: str
     about: str
-    distance: Callable[[Counts, Counts], float]
+    distance: Callable[[Sample, Sample], float]
 
 
 def shannon_bits(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -126,7 +129,7 @@ def _ratio(numerator: int, denominator: int) -> Callable[[Counts], float]:
     return number
 
 
-MEASURES: Final = (
+MEASURES: Final[tuple[Measure[Counts], ...]] = (
     Measure("class frequency", "classes", "bits", "how much of each class a picture shows (Jensen-Shannon)",
             lambda a, b: shannon_bits(a.pixels, b.pixels)),
     Measure("vocabulary", "classes", "classes", "classes that one set shows and the other never does", _vocabulary),

@@ -7,7 +7,7 @@ import html
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +29,24 @@ td,th{padding:.3em .6em;text-align:right;border-bottom:1px solid #e3e6ea}td:firs
 .far{background:#fff1e0}.what{color:#5a6572;font-size:.9em;text-align:left}
 .verdict{background:#f3f5f8;padding:.8em 1.2em;border-left:4px solid #38629e}
 .maps{display:grid;grid-template-columns:repeat(3,max-content);gap:1.2em}
+.pictures{display:flex;flex-wrap:wrap;gap:1.2em}
 figure{margin:0}figcaption{font-size:.85em;color:#5a6572}img{image-rendering:pixelated;display:block}
 """
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report beside the label maps: its measures, what they say, what they were taken with.
+
+    `pictures` are shown with their captions: (H,W,3) u8 BGR.
+    """
+
+    name: str
+    verdict: str
+    results: Sequence[Result]
+    notes: Sequence[str] = ()
+    pictures: Sequence[tuple[str, NDArray[np.uint8]]] = ()
+    floor: str = "real vs real"
 
 
 @dataclass(frozen=True)
@@ -40,10 +56,22 @@ class Report:
     synthetic: MapSet
     real: MapSet
     results: Sequence[Result]
+    sections: Sequence[Section] = field(default=())
+    camera: Section | None = None  # what a camera's fit found
+
+    @property
+    def all_sections(self) -> list[Section]:
+        """Every part beside label maps."""
+        return [*self.sections, *([] if self.camera is None else [self.camera])]
 
     def verdict(self) -> list[str]:
         """Three lines for the terminal."""
-        return verdict(self.results, self.synthetic, self.real)
+        labels = verdict(self.results, self.synthetic, self.real)
+        others = [f"{section.name}: {section.verdict}" for section in self.sections]
+        if not others:
+            return labels
+        first = f"{labels[0]}; {labels[1]}"
+        return [first, others[0], "; ".join(others[1:])] if others[1:] else [first, others[0], labels[2]]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain numbers and texts; what is not a number is null."""
@@ -60,25 +88,30 @@ class Report:
                 for side, mapset in (("synthetic", self.synthetic), ("real", self.real))
             },
             "class_log2_ratios": _numbers(class_log_ratios(self.synthetic.whole, self.real.whole)),
-            "measures": [
+            "measures": _measures_of(self.results),
+            "sections": [
                 {
-                    "name": r.measure.name,
-                    "group": r.measure.group,
-                    "unit": r.measure.unit,
-                    **_numbers(
-                        {
-                            "value": r.value,
-                            "low": r.low,
-                            "high": r.high,
-                            "floor": r.floor,
-                            "floor_max": r.floor_max,
-                            "times_floor": r.times_floor,
-                        }
-                    ),
+                    "name": section.name,
+                    "verdict": section.verdict,
+                    "notes": list(section.notes),
+                    "measures": _measures_of(section.results),
                 }
-                for r in self.results
+                for section in self.all_sections
             ],
         }
+
+
+def _measures_of(results: Sequence[Result]) -> list[dict[str, Any]]:
+    fields = ("value", "low", "high", "floor", "floor_max", "times_floor", "ceiling")
+    return [
+        {
+            "name": r.measure.name,
+            "group": r.measure.group,
+            "unit": r.measure.unit,
+            **_numbers({field: getattr(r, field) for field in fields}),
+        }
+        for r in results
+    ]
 
 
 def write(report: Report, folder: Path) -> None:
@@ -103,32 +136,47 @@ def as_html(report: Report) -> str:
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Domain gap</title><style>{_STYLE}</style>'
-        f'<h1>Domain gap of label maps</h1><div class="verdict">{told}</div><ul>{sets}</ul>'
+        f'<h1>Domain gap</h1><div class="verdict">{told}</div><ul>{sets}</ul>'
         f"<h2>What to change</h2><ul>{advised or '<li>Nothing stands out.</li>'}</ul>"
-        f"<h2>Measures</h2>{_table(report.results)}<h2>Classes</h2>{_classes(report)}"
+        f"<h2>Label maps</h2>{_table(report.results)}<h2>Classes</h2>{_classes(report)}"
         '<h2>Where classes are</h2><p class="what">Share of each place in the picture; the difference is red where the '
         "synthetic set shows more of the class and blue where it shows less.</p>"
-        f'<div class="maps">{_maps(report)}</div>'
+        f'<div class="maps">{_maps(report)}</div>{"".join(map(_section, report.all_sections))}'
         "</html>\n"
     )
 
 
-def _table(results: Sequence[Result]) -> str:
+def _table(results: Sequence[Result], floor: str = "real vs real") -> str:
     far = {result.measure.name for result in worst(results)}
     rows = "".join(
         f'<tr class="{"far" if r.measure.name in far else ""}"><td>{r.measure.name}'
         f'<div class="what">{html.escape(r.measure.about)}</div></td><td>{_text(r.value)}</td>'
         f"<td>{_interval(r)}</td><td>{_text(r.floor)}</td><td>{_text(r.floor_max)}</td>"
-        f"<td>{_text(r.times_floor, 1)}</td><td>{r.measure.unit}</td></tr>"
+        f"<td>{_text(r.times_floor, 1)}</td><td>{_text(r.ceiling)}</td><td>{r.measure.unit}</td></tr>"
         for r in results
     )
     low, high = (f"{percent:.0f}" for percent in INTERVAL)
     return (
         "<table><tr><th>measure</th><th>value</th>"
         f"<th>{low}–{high} % of {NUM_DRAWS} draws</th>"
-        "<th>real vs real</th><th>at most</th><th>times</th><th>unit</th></tr>"
+        f"<th>{floor}</th><th>at most</th><th>times</th><th>ceiling</th><th>unit</th></tr>"
         f"{rows}</table>"
     )
+
+
+def _section(section: Section) -> str:
+    notes = "".join(f'<p class="what">{html.escape(note)}</p>' for note in section.notes)
+    pictures = "".join(_figure(caption, picture, cell_px=1) for caption, picture in section.pictures)
+    return (
+        f"<h2>{html.escape(section.name.capitalize())}</h2><p>{html.escape(section.verdict)}</p>"
+        f"{_table(section.results, section.floor) if section.results else ''}{notes}"
+        f'<div class="pictures">{pictures}</div>'
+    )
+
+
+def _figure(caption: str, bgr: NDArray[np.uint8], cell_px: int = _CELL_PX) -> str:
+    said = html.escape(caption)
+    return f'<figure><img alt="{said}" src="{_png(bgr, cell_px)}"><figcaption>{said}</figcaption></figure>'
 
 
 def _classes(report: Report) -> str:
@@ -151,10 +199,7 @@ def _maps(report: Report) -> str:
             ("real", _heat(theirs[..., index])),
             ("difference", _difference(ours[..., index] - theirs[..., index])),
         ):
-            caption = f"{NAMES[index]}: {title}"
-            figures.append(
-                f'<figure><img alt="{caption}" src="{_png(picture)}"><figcaption>{caption}</figcaption></figure>'
-            )
+            figures.append(_figure(f"{NAMES[index]}: {title}", picture))
     return "".join(figures)
 
 
@@ -171,8 +216,8 @@ def _difference(difference: NDArray[np.float64]) -> NDArray[np.uint8]:
     return (255 * np.stack([1 - more, 1 - np.maximum(more, less), 1 - less], 2)).astype(np.uint8)
 
 
-def _png(bgr: NDArray[np.uint8]) -> str:
-    large = cv2.resize(bgr, None, fx=_CELL_PX, fy=_CELL_PX, interpolation=cv2.INTER_NEAREST)
+def _png(bgr: NDArray[np.uint8], cell_px: int) -> str:
+    large = cv2.resize(bgr, None, fx=cell_px, fy=cell_px, interpolation=cv2.INTER_NEAREST)
     _, png = cv2.imencode(".png", large)
     return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
 

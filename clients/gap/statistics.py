@@ -80,7 +80,7 @@ def count(label_map: NDArray[np.uint8], before: NDArray[np.uint8] | None = None,
     return Counts(
         num_frames=1,
         pixels=pixels,
-        grid=_grid(label_map),
+        grid=grid_of(label_map),
         horizons=_horizon(label_map)[None],
         object_areas=areas,
         boundary_px=boundary_px,
@@ -92,7 +92,7 @@ def count(label_map: NDArray[np.uint8], before: NDArray[np.uint8] | None = None,
     )
 
 
-def _grid(label_map: NDArray[np.uint8]) -> NDArray[np.float64]:
+def grid_of(label_map: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Pixels of each class in each of 24x32 cells, (24,32,11)."""
     height_px, width_px = label_map.shape
     rows = np.arange(height_px) * GRID_HW[0] // height_px

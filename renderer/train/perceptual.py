@@ -109,7 +109,7 @@ class EfficientNetLite0:
 
 def load_feature_network() -> EfficientNetLite0:
     """Return the feature network; raises UsageError where the package is missing, WeightsError where it is damaged."""
-    path = _weights_file()
+    path = weights_file()
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         network = EfficientNetLite0(tensors)
@@ -120,7 +120,8 @@ def load_feature_network() -> EfficientNetLite0:
     return network
 
 
-def _weights_file() -> Path:
+def weights_file() -> Path:
+    """Return the weights file in the package; raises UsageError where that is not installed."""
     spec = importlib.util.find_spec(_PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         for path in sorted(Path(folder).rglob("*.pth")):
