@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from renderer.layers import ClassTable, LabelResidual, initialise_subpixel, upsample
+from renderer.tones import NUM_TONES
 
 SIZE_MULTIPLE_PX = 16
 _CONFIG_KEY = "config"
@@ -42,8 +43,15 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     recall: float = 0.0
     """The weight of the warped picture where it is valid, the same everywhere; the raw picture is then drawn from the
     labels alone. 0: the generator sees its past, and weighs it pixel by pixel as it has learnt."""
+    tones: bool = False
+    """Whether label ids carry tones (`renderer.tones`): `num_labels` counts them all."""
     margin_px: int = 0
     """Columns drawn beyond the left edge and cut off again, where training left a stripe; a multiple of 16."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the labels have, tones aside."""
+        return self.num_labels // NUM_TONES if self.tones else self.num_labels
 
 
 class LivePicture(NamedTuple):

@@ -98,11 +98,13 @@ def load_model(
     weights_card = weights_catalogue.read_card(path)
     sha256 = weights_catalogue.verify(path, weights_card)
     device = open_device(device_name)
-    runner = make_runner(_load_network(preset.family, path), device, backend)
+    network = _load_network(preset.family, path)
+    runner = make_runner(network, device, backend)
     licence = weights_card.licence or preset.licence
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
-    return ReprojectingModel(make_card(preset, sha256, licence, device, numbers(runner)), runner, device)
+    card = make_card(preset, sha256, licence, device, numbers(runner))
+    return ReprojectingModel(card, runner, device, tones=network.config.tones)
 
 
 def _load_network(family: str, path: Path) -> LiveGenerator:

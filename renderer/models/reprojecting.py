@@ -14,29 +14,37 @@ from bridge.protocol.messages import ModelCard
 from renderer.backends.runner import Runner, describe
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
+from renderer.surface_tones import surface_tones
 from renderer.temporal import TemporalState, remember, warp_previous
 
 
 class ReprojectingModel:
-    """Labels and the warped last picture go in, a picture comes out; see `Model`."""
+    """Labels and the warped last picture go in, a picture comes out; see `Model`.
 
-    def __init__(self, card: ModelCard, runner: Runner, device: torch.device) -> None:
+    With `tones`, labels are given the tones of their surfaces first, where depth and poses tell them.
+    """
+
+    def __init__(self, card: ModelCard, runner: Runner, device: torch.device, *, tones: bool = False) -> None:
         self.card = card
         self.device = device
         self.summary = describe(device, runner.dtype, runner.backend)
         self._runner = runner
+        self._tones = tones
 
     @torch.inference_mode()
     def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
-        """Synthesize one frame; the stages are `warp`, `infer` and `to_uint8`.
+        """Synthesize one frame; the stages are `warp`, which is all that geometry is for, `infer` and `to_uint8`.
 
         Without a state, or without this frame's depth and motion, nothing of the last picture is used. On CUDA work
         is queued, and the time to wait for it counts as `to_uint8`.
         """
         start_s = time.perf_counter()
         warped_B3HW, valid_B1HW = _temporal_input(frame, state)
+        labels_BHW = frame.labels_BHW
+        if self._tones and frame.depth_B1HW is not None and frame.motion is not None:
+            labels_BHW = surface_tones(labels_BHW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
         warped_s = time.perf_counter()
-        rgb_B3HW = self._runner(frame.labels_BHW, warped_B3HW, valid_B1HW).clamp_(-1.0, 1.0)
+        rgb_B3HW = self._runner(labels_BHW, warped_B3HW, valid_B1HW).clamp_(-1.0, 1.0)
         inferred_s = time.perf_counter()
         rgb = to_uint8(rgb_B3HW)
         converted_s = time.perf_counter()

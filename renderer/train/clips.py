@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.errors import UsageError
+from renderer.tones import without_tones
 from renderer.train.data import LabelledPhoto
 from renderer.train.motion import (
     GroundConfig,
@@ -46,6 +47,8 @@ class ClipConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     shake_sigma_px: float
     shake_period_px: int
     single_share: float  # of the clips, which have one frame
+    num_classes: int | None = None  # of label ids with tones; see `renderer.tones`
+    tone_loss_share: float = 0.0  # of classes, in each clip, that lose their tones
     ground: GroundConfig
     motion: MotionConfig
     holes: HoleConfig
@@ -115,7 +118,8 @@ class Clip:
         labels = self._sample(self._labels, target_HW2, cv2.INTER_NEAREST)
         if frame:
             previous_HW2, valid_HW = look_back(pixels_HW2, self._near, self._path, frame, stretch)
-            valid_HW = punch_holes(self._rng, valid_HW, labels, self._config.holes)
+            classes = labels if self._config.num_classes is None else without_tones(labels, self._config.num_classes)
+            valid_HW = punch_holes(self._rng, valid_HW, classes, self._config.holes)
         else:
             previous_HW2, valid_HW = pixels_HW2 - pixels_HW2[0, 0], np.zeros(labels.shape, np.float32)
         self.num_taken += 1
@@ -141,8 +145,13 @@ class Clip:
         kept_px = (round(width_px * kept), round(height_px * kept))
         self._kept_per_shown = np.float32(kept_px[0] / self._size_px[0])
         rgb = cv2.resize(photo.rgb, kept_px, interpolation=cv2.INTER_AREA)
+        classes = photo.labels
         labels = resize_labels(photo.labels, *kept_px)
-        near = cv2.resize(nearness(photo.labels, config.ground), self._size_px, interpolation=cv2.INTER_LINEAR)
+        if config.num_classes is not None:
+            classes = without_tones(photo.labels, config.num_classes)
+            lost = np.nonzero(rng.random(config.num_classes) < config.tone_loss_share)[0]
+            labels = without_tones(labels, config.num_classes, lost.tolist())
+        near = cv2.resize(nearness(classes, config.ground), self._size_px, interpolation=cv2.INTER_LINEAR)
         if rng.random() < config.mirror_share:
             rgb, labels, near = rgb[:, ::-1], labels[:, ::-1], near[:, ::-1]
         labels = np.ascontiguousarray(labels)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.protocol.errors import LabelError, UsageError
+from renderer.tones import NUM_TONES, ToneConfig, read_tones, with_tones
 
 IMAGE_FOLDER: Final = "image"
 LABEL_FOLDER: Final = "label"
@@ -39,6 +40,8 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     excluded_drives: tuple[str, ...]
     lane_marks: LaneMarkConfig | None
+    tones: ToneConfig | None = None
+    """How tones are read off the photos, for a generator with as many labels as classes times tones."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def load_photos(folder: Path, config: DataConfig, num_labels: int) -> list[Label
             f"{folder} holds no photos to use",
             f"Put them into {IMAGE_FOLDER}/ and their label maps into {LABEL_FOLDER}/",
         )
-    return [_load_pair(photo, labels, config, num_labels) for photo, labels in pairs]
+    num_classes = num_labels if config.tones is None else num_labels // NUM_TONES
+    return [_load_pair(photo, labels, config, num_classes) for photo, labels in pairs]
 
 
 def mark_lanes(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], config: LaneMarkConfig) -> NDArray[np.uint8]:
@@ -117,7 +121,7 @@ def _refuse_single(folder: Path, names: Sequence[str], partner: str) -> None:
         )
 
 
-def _load_pair(photo_path: Path, labels_path: Path, config: DataConfig, num_labels: int) -> LabelledPhoto:
+def _load_pair(photo_path: Path, labels_path: Path, config: DataConfig, num_classes: int) -> LabelledPhoto:
     bgr = _read(photo_path, cv2.IMREAD_COLOR)
     labels = _read(labels_path, cv2.IMREAD_UNCHANGED)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -128,12 +132,14 @@ def _load_pair(photo_path: Path, labels_path: Path, config: DataConfig, num_labe
             f"{labels_path} is {labels.shape[1]}x{labels.shape[0]}, its photo {rgb.shape[1]}x{rgb.shape[0]}",
             "A photo and its label map have the same size",
         )
-    if int(labels.max()) >= num_labels:
+    if int(labels.max()) >= num_classes:
         raise LabelError(
-            f"{labels_path} holds the id {int(labels.max())}, the generator knows 0 to {num_labels - 1}",
+            f"{labels_path} holds the id {int(labels.max())}, the generator knows 0 to {num_classes - 1}",
             "Map the label maps to the preset's label space",
         )
     marked = labels if config.lane_marks is None else mark_lanes(rgb, labels, config.lane_marks)
+    if config.tones is not None:
+        marked = with_tones(marked, read_tones(rgb, marked, config.tones), num_classes)
     return LabelledPhoto(photo_path.stem, rgb, marked)
 
 

@@ -108,7 +108,9 @@ def evaluate(
     return Metrics(
         synthesized_first_frames=distance([_first_frame(generator, label_map) for label_map in labels]),
         synthesized_clip=distance(drawn_clip),
-        label_colours=distance([palette(label_space)[label_map] for label_map in labels]),
+        label_colours=distance(
+            [palette(label_space)[label_map % generator.config.num_classes] for label_map in labels]
+        ),
         blurred_photos=distance([np.asarray(cv2.GaussianBlur(rgb, (0, 0), _BLUR_SIGMA_PX), np.uint8) for rgb in real]),
         real_drives={
             drive: distance([_resized(photo, config)[0] for photo in training if photo.drive == drive])

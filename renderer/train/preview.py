@@ -45,7 +45,7 @@ def contact_sheet(
         size = (config.width_px, config.height_px)
         real = np.asarray(cv2.resize(photo.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
         first, later = draw_still(generator, labels, config.num_frames)
-        rows.append(np.hstack([palette(label_space)[labels], real, first, later]))
+        rows.append(np.hstack([palette(label_space)[labels % generator.config.num_classes], real, first, later]))
     return np.vstack(rows)
 
 

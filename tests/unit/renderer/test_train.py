@@ -35,6 +35,7 @@ from renderer.train.schedule import average_rate, longest_clip, rate_share
 from renderer.train.trainer import Trainer
 
 SHIPPED = find_train_preset("street-photo")
+NUM_LABELS = SHIPPED.generator.num_labels
 ROAD, CAR, SKY, MARK = 3, 8, 0, 12
 
 
@@ -358,7 +359,7 @@ def test_photos_are_read_with_their_labels_in_rgb(data: Path) -> None:
     red = np.zeros((64, 96, 3), np.uint8)
     red[..., 0] = 255
     write_pair(data / "train", "b_red", red, np.full((64, 96), SKY, np.uint8))
-    found = load_photos(data / "train", SHIPPED.data, 13)
+    found = load_photos(data / "train", SHIPPED.data, NUM_LABELS)
     assert [photo.name for photo in found] == [f"a_{index:02d}" for index in range(5)] + ["b_red"]
     assert found[-1].rgb[5, 5].tolist() == [255, 0, 0]
     assert {photo.drive for photo in found} == {"a", "b"}
@@ -393,13 +394,13 @@ def test_what_is_wrong_with_a_folder_is_said_in_a_sentence(
 ) -> None:
     change(data / "train")
     with pytest.raises(error, match=message):
-        load_photos(data / "train", SHIPPED.data, 13)
+        load_photos(data / "train", SHIPPED.data, NUM_LABELS)
 
 
 def test_folder_of_excluded_drives_holds_no_photos(data: Path) -> None:
     config = changed(SHIPPED.data, excluded_drives=("a", "0001TP"))
     with pytest.raises(UsageError, match="holds no photos to use"):
-        load_photos(data / "train", config, 13)
+        load_photos(data / "train", config, NUM_LABELS)
 
 
 def test_lane_marks_are_thin_bright_and_on_the_road() -> None:

@@ -1,0 +1,183 @@
+"""Tones that follow from where a surface is in the world: windows on house fronts, leaves in shade, glass of cars.
+
+A label map has none of them, and a generator that makes them up anew in each frame flickers, or smears when it is kept
+from it. Here they come from exact depth and poses, by rules: the same spot of a wall has the same tone from wherever it
+is seen. The rules are general (storeys of 3.1 m), and nothing of the simulator's own picture is used.
+
+World and body axes are CARLA's: x forward, y right, z up, metres; a vehicle's origin is on the ground under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bridge.protocol.labels import label_id
+from renderer.temporal import EngineMotion
+from renderer.tones import BRIGHT, COOL, DARK, NEUTRAL, NUM_BRIGHTNESSES, PLAIN, WARM
+
+_SPACE: Final = "street"
+_SKY: Final = label_id(_SPACE, "sky")
+_ROAD: Final = label_id(_SPACE, "road")
+_BUILDING: Final = label_id(_SPACE, "building")
+_VEGETATION: Final = label_id(_SPACE, "vegetation")
+_CAR: Final = label_id(_SPACE, "car")
+_NUM_CLASSES: Final = 13
+_FARTHEST_M: Final = 250.0
+
+_STOREY_M: Final = 3.1
+_BAY_M: Final = 2.6
+_SHOP_BAY_M: Final = 5.2
+_FRAME_M: Final = 0.14
+_PLOT_M: Final = 15.6  # of street front that has one look
+_FAR: Final = 4096.0  # added before a fraction is taken, so that it is of a positive number
+NUM_TINTS: Final = 3
+SKY_TINT: Final = COOL
+
+
+def surface_tones(
+    labels_BHW: Tensor, depth_B1HW: Tensor, instances_B1HW: Tensor | None, motion: EngineMotion
+) -> Tensor:
+    """Return the labels (1,H,W) u8 of the space "street" with tones, from depth (m), instance ids and poses.
+
+    H and W are even: tones are found at half the size, on the pixels that the generator's head reads.
+    """
+    labels_hw = labels_BHW[0, 1::2, 1::2]
+    labels_N, depth_N = labels_hw.reshape(-1), depth_B1HW[0, 0, 1::2, 1::2].reshape(-1)
+    instances_N = None if instances_B1HW is None else instances_B1HW[0, 0, 1::2, 1::2].reshape(-1)
+    places = _Places(motion, depth_N, (labels_hw.shape[0], labels_hw.shape[1]))
+    tones_N = torch.zeros(labels_N.shape)
+    tones_N = torch.where(labels_N == _SKY, float(NUM_BRIGHTNESSES * SKY_TINT), tones_N)
+    near_N = depth_N < _FARTHEST_M
+    walls = torch.nonzero((labels_N == _BUILDING) & near_N).squeeze(1)
+    tones_N[walls] = _wall_tones(places, walls)
+    leaves = torch.nonzero((labels_N == _VEGETATION) & near_N).squeeze(1)
+    tones_N[leaves] = _leaf_tones(places, leaves)
+    cars = torch.nonzero((labels_N == _CAR) & near_N).squeeze(1)
+    tones_N[cars] = _car_tones(places, instances_N, cars, _ground_m(places, labels_N))
+    return _at_full_size(labels_BHW, tones_N.to(torch.uint8).view(labels_hw.shape), labels_hw)
+
+
+def _at_full_size(labels_BHW: Tensor, tones_hw: Tensor, labels_hw: Tensor) -> Tensor:
+    """Give each pixel the tone of its block of four, where that was found on a pixel of its class."""
+    both = (tones_hw * _NUM_CLASSES, labels_hw)
+    tones_HW, classes_HW = (plane.repeat_interleave(2, 0).repeat_interleave(2, 1) for plane in both)
+    return labels_BHW + torch.where(labels_BHW == classes_HW, tones_HW, 0)
+
+
+def _ground_m(places: _Places, labels_N: Tensor) -> float:
+    """Return the height of the road in the world, 0 where none is seen."""
+    road = torch.nonzero((labels_N == _ROAD) & (places.depth_N < 40.0)).squeeze(1)[::16]
+    return float(places.world(road)[2].median()) if road.numel() else 0.0
+
+
+class _Places:
+    """Where pixels of half the frame's size are in the world; one class of pixels at a time."""
+
+    def __init__(self, motion: EngineMotion, depth_N: Tensor, size_hw: tuple[int, int]) -> None:
+        self.motion = motion
+        self.depth_N = depth_N
+        self.height_px, self.width_px = size_hw
+        self.pixel_per_m = 2.0 / motion.focal_px  # of depth: metres that a pixel covers
+
+    def world(self, pixels: Tensor, matrix: NDArray[np.floating] | None = None) -> list[Tensor]:
+        """Return x, y and z (N,) of pixels in the world, or in what `matrix` (4x4) makes of the world."""
+        m = self.motion.world_from_camera if matrix is None else matrix @ self.motion.world_from_camera
+        depth = self.depth_N[pixels]
+        scaled = depth * self.pixel_per_m
+        columns, rows = pixels % self.width_px, torch.div(pixels, self.width_px, rounding_mode="floor")
+        # The pixels read lie a quarter of a pixel of this size right of and below the middles of their blocks.
+        x = (columns.float() + (0.75 - self.width_px / 2)) * scaled
+        y = (rows.float() + (0.75 - self.height_px / 2)) * scaled
+        return [x * float(a) + y * float(b) + depth * float(c) + float(t) for a, b, c, t in m[:3]]
+
+
+def _wall_tones(places: _Places, pixels: Tensor) -> Tensor:
+    """Windows with pale frames in storeys and bays, wide ones at street level; nothing on what is no upright wall."""
+    x, y, z = places.world(pixels)
+    width_px = places.width_px
+    beside_x, beside_y, _ = places.world(torch.where(pixels % width_px > 0, pixels - 1, pixels + 1))
+    above_x, above_y, above_z = places.world(torch.where(pixels >= width_px, pixels - width_px, pixels + width_px))
+    along_x, along_y = (beside_x - x).abs_(), (beside_y - y).abs_()
+    upright = torch.maximum((above_x - x).abs_(), (above_y - y).abs_()) < 0.4 * (above_z - z).abs_()
+    faces_y = along_x >= along_y
+    along, across = torch.where(faces_y, x, y), torch.where(faces_y, y, x)
+    pixel_m = places.depth_N[pixels] * places.pixel_per_m
+    wide_m = torch.maximum(torch.maximum(along_x, along_y), pixel_m)  # of the wall in a pixel, seen askance
+    house = torch.floor(across / _PLOT_M) * 7.31 + torch.floor(along / _PLOT_M) * 3.77
+    chance = _hash(house)
+    shop = z < _STOREY_M
+    bay_m = torch.where(shop, _SHOP_BAY_M, _BAY_M)
+    u = (torch.frac(along / bay_m + _FAR) - 0.5).abs_() * bay_m  # from the middle of a bay
+    v = torch.frac(z / _STOREY_M + _FAR) * _STOREY_M  # above the floor
+    half_m = torch.where(shop, 2.0, 0.48 + 0.18 * chance)
+    low_m, high_m = torch.where(shop, 0.55, 0.85), torch.where(shop, 2.45, 2.35)
+    inside_m = torch.minimum(half_m - u, torch.minimum(v - low_m, high_m - v))
+    bar = torch.where(shop, (u - 1.1).abs_() < 0.07, (u < 0.04) | ((v - 1.6).abs_() < 0.05)) & (wide_m < 0.09)
+    tones = torch.where(inside_m > -torch.clamp(0.7 * pixel_m, min=_FRAME_M), float(BRIGHT), float(PLAIN))
+    tones = torch.where((inside_m > 0) & ~bar, float(DARK), tones)
+    sign = torch.where(torch.frac(chance * 7.0) > 0.5, float(BRIGHT), float(DARK))
+    tones = torch.where(shop & (v > 2.6) & (v < 3.0), sign, tones)
+    tones = torch.where((wide_m < 0.28 * bay_m) & upright, tones, float(PLAIN))
+    tint = torch.where(chance < 0.45, float(WARM), torch.where(chance > 0.92, float(COOL), float(NEUTRAL)))
+    return tones + NUM_BRIGHTNESSES * tint
+
+
+def _leaf_tones(places: _Places, pixels: Tensor) -> Tensor:
+    """Clumps of leaves in light and shade: noise in the world, of a size of a few pixels."""
+    x, y, z = places.world(pixels)
+    level = torch.log2((places.depth_N[pixels] * places.pixel_per_m * 3.0).clamp_(0.12, 3.0))
+    coarse = torch.ceil(level)
+    share = coarse - level  # of the finer of two sizes of clumps
+    per_m = torch.exp2(-coarse)
+    noise = torch.lerp(_noise(x, y, z, per_m), _noise(x, y, z, 2 * per_m), share)
+    tones = torch.where(noise < -0.2, float(DARK), float(PLAIN))
+    return torch.where(noise > 1.1, float(BRIGHT), tones) + NUM_BRIGHTNESSES * COOL
+
+
+_WAVES: Final = torch.randn(3, 8, generator=torch.Generator().manual_seed(11)) * 2.6
+_PHASES: Final = torch.rand(8, generator=torch.Generator().manual_seed(12)) * 6.2832
+
+
+def _noise(x: Tensor, y: Tensor, z: Tensor, per_m: Tensor) -> Tensor:
+    """Return smooth noise of about unit period and deviation: a sum of plane waves."""
+    waves = (torch.stack([x, y, z], 1) * per_m[:, None]) @ _WAVES.to(x.device) + _PHASES.to(x.device)
+    return waves.sin_().sum(1) * 0.5
+
+
+def _hash(values: Tensor) -> Tensor:
+    """Return what looks like chance, [0, 1), of each value."""
+    return torch.frac(torch.sin(values * 12.9898) * 437.58547).abs_()
+
+
+def _car_tones(places: _Places, instances_N: Tensor | None, pixels: Tensor, ground_m: float) -> Tensor:
+    """Glass as a band around the body, shade below it, lamps at both ends; of parked cars by height alone."""
+    z = places.world(pixels)[2] - ground_m
+    tones = _body_tones(z, torch.full_like(z, 1.5))
+    if instances_N is None:
+        return tones
+    ids = instances_N[pixels]
+    for body, world_from_body in _seen(ids, places.motion.bodies).items():
+        mine = torch.nonzero(ids == body).squeeze(1)
+        x, _, z = places.world(pixels[mine], np.linalg.inv(world_from_body))
+        top_m = z.max().clamp(1.3, 3.2).expand_as(z)
+        lamp = (x.abs() > x.abs().max() - 0.3) & (z > 0.38 * top_m) & (z < 0.56 * top_m)
+        part = torch.where(lamp, float(BRIGHT), _body_tones(z, top_m))
+        tones[mine] = part + NUM_BRIGHTNESSES * ((body * 7) % NUM_TINTS)
+    return tones
+
+
+def _body_tones(z: Tensor, top_m: Tensor) -> Tensor:
+    glass = (z > 0.62 * top_m) & (z < 0.92 * top_m)
+    tones = torch.where(glass | (z < 0.18 * top_m), float(DARK), float(PLAIN))
+    return torch.where((z > 0.94 * top_m) | ((z > 0.54 * top_m) & (z < 0.6 * top_m)), float(BRIGHT), tones)
+
+
+def _seen(ids: Tensor, bodies: Mapping[int, NDArray[np.float64]]) -> dict[int, NDArray[np.float64]]:
+    present = set(torch.unique(ids).tolist())
+    return {body: matrix for body, matrix in bodies.items() if body in present}

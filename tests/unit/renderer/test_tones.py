@@ -1,0 +1,121 @@
+"""Tones: read off photos for training, and laid on surfaces by where they are in the world."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from renderer.surface_tones import surface_tones
+from renderer.temporal import EngineMotion
+from renderer.tones import (
+    BRIGHT,
+    COOL,
+    DARK,
+    NEUTRAL,
+    NUM_BRIGHTNESSES,
+    PLAIN,
+    WARM,
+    read_tones,
+    with_tones,
+    without_tones,
+)
+from renderer.train.preset import find_train_preset
+
+SKY, BUILDING, ROAD, TREE, CAR = 0, 1, 3, 5, 8
+NUM_CLASSES = 13
+FOCAL_PX = 256.0
+HEIGHT_PX, WIDTH_PX = 128, 256
+TONES = find_train_preset("street-photo").data.tones
+FACING_X = np.array([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]])  # optical axes of a camera that looks along the world's x
+
+
+def camera(x: float, y: float = 0.0, z: float = 1.6) -> NDArray[np.float64]:
+    pose = np.eye(4)
+    pose[:3, :3] = FACING_X
+    pose[:3, 3] = x, y, z
+    return pose
+
+
+def wall_ahead(x: float, y: float, wall_x: float = 20.0) -> NDArray[np.uint8]:
+    """Return the tones of a wall across the view, as seen from (x, y)."""
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), BUILDING, dtype=torch.uint8)
+    depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), wall_x - x)
+    toned_BHW = surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(x, y)))
+    assert toned_BHW.dtype == torch.uint8
+    assert bool((toned_BHW % NUM_CLASSES == BUILDING).all())
+    return (toned_BHW[0] // NUM_CLASSES).numpy()
+
+
+def test_tones_of_a_photo_are_brightness_within_a_class_and_tint() -> None:
+    assert TONES is not None
+    labels = np.full((60, 120), BUILDING, np.uint8)
+    labels[:, 60:] = SKY
+    rgb = np.full((60, 120, 3), 128, np.uint8)
+    rgb[:, 60:] = 250
+    rgb[20:30, 10:20] = 40  # a window
+    rgb[20:30, 30:40] = 220  # a pale panel
+    rgb[45:, :40] = (170, 110, 80)  # brick
+    rgb[:30, 80:] = (120, 160, 250)  # blue sky
+    tones = read_tones(rgb, labels, TONES)
+    assert tones[25, 15] == DARK
+    assert tones[25, 35] == BRIGHT
+    assert tones[5, 5] == PLAIN
+    assert tones[55, 10] // NUM_BRIGHTNESSES == WARM
+    assert tones[10, 100] == COOL * NUM_BRIGHTNESSES
+    assert tones[50, 100] == NEUTRAL
+    toned = with_tones(labels, tones, NUM_CLASSES)
+    assert np.array_equal(without_tones(toned, NUM_CLASSES), labels)
+    assert np.array_equal(without_tones(toned, NUM_CLASSES, [SKY])[:, :60], toned[:, :60])
+    assert (without_tones(toned, NUM_CLASSES, [SKY])[:, 60:] == SKY).all()
+
+
+def test_a_wall_has_dark_windows_with_pale_frames() -> None:
+    brightness = wall_ahead(0.0, 0.0) % NUM_BRIGHTNESSES
+    shares = np.bincount(brightness.ravel(), minlength=NUM_BRIGHTNESSES) / brightness.size
+    assert (shares > 0.05).all()
+
+
+def test_windows_stay_on_their_wall_while_the_camera_moves() -> None:
+    step_px = 16
+    before = wall_ahead(0.0, 0.0)
+    after = wall_ahead(0.0, step_px * 20.0 / FOCAL_PX)  # to the right: the wall moves to the left
+    same = (before[4:, 20 + step_px : -20] == after[4:, 20 : -20 - step_px]).mean()
+    still = (before[4:, 20:-20] == after[4:, 20:-20]).mean()
+    assert same > 0.98
+    assert still < 0.9
+
+
+def test_far_walls_and_other_classes_are_left_as_they_are() -> None:
+    assert not (wall_ahead(0.0, 0.0, wall_x=400.0)).any()
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), ROAD, dtype=torch.uint8)
+    depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 10.0)
+    assert torch.equal(surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(0.0))), labels_BHW)
+
+
+def test_tones_of_a_vehicle_move_with_it() -> None:
+    def seen_at(distance_m: float) -> torch.Tensor:
+        labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), ROAD, dtype=torch.uint8)
+        labels_BHW[:, 40:100, 80:180] = CAR
+        instances_B1HW = (labels_BHW == CAR).to(torch.int32)[:, None] * 4
+        depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 8.0)
+        body = np.eye(4)
+        body[0, 3] = distance_m + 2.0
+        motion = EngineMotion(FOCAL_PX, camera(distance_m - 8.0), {4: body})
+        return surface_tones(labels_BHW, depth_B1HW, instances_B1HW, motion)
+
+    near_BHW = seen_at(8.0)
+    assert torch.equal(near_BHW, seen_at(80.0))
+    car = near_BHW[0, 40:100, 80:180]
+    assert bool((car % NUM_CLASSES == CAR).all())
+    brightness = (car // NUM_CLASSES) % NUM_BRIGHTNESSES
+    assert bool((brightness == DARK).any())
+    assert bool((brightness == PLAIN).any())
+
+
+def test_leaves_are_of_light_and_shade() -> None:
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), TREE, dtype=torch.uint8)
+    depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 12.0)
+    toned_BHW = surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(0.0)))
+    dark = float(((toned_BHW // NUM_CLASSES) % NUM_BRIGHTNESSES == DARK).float().mean())
+    assert 0.1 < dark < 0.7
