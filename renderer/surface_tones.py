@@ -131,13 +131,13 @@ def _wall_tones(places: _Places, pixels: Tensor) -> Tensor:
 def _leaf_tones(places: _Places, pixels: Tensor) -> Tensor:
     """Clumps of leaves in light and shade: noise in the world, of a size of a few pixels."""
     x, y, z = places.world(pixels)
-    level = torch.log2((places.depth_N[pixels] * places.pixel_per_m * 3.0).clamp_(0.12, 3.0))
+    level = torch.log2((places.depth_N[pixels] * places.pixel_per_m * 5.0).clamp_(0.12, 3.0))
     coarse = torch.ceil(level)
     share = coarse - level  # of the finer of two sizes of clumps
     per_m = torch.exp2(-coarse)
     noise = torch.lerp(_noise(x, y, z, per_m), _noise(x, y, z, 2 * per_m), share)
-    tones = torch.where(noise < -0.2, float(DARK), float(PLAIN))
-    return torch.where(noise > 1.1, float(BRIGHT), tones) + NUM_BRIGHTNESSES * COOL
+    tones = torch.where(noise < 0.0, float(DARK), float(PLAIN))
+    return torch.where(noise > 1.6, float(BRIGHT), tones) + NUM_BRIGHTNESSES * COOL
 
 
 _WAVES: Final = torch.randn(3, 8, generator=torch.Generator().manual_seed(11)) * 2.6
@@ -174,8 +174,8 @@ def _car_tones(places: _Places, instances_N: Tensor | None, pixels: Tensor, grou
 
 def _body_tones(z: Tensor, top_m: Tensor) -> Tensor:
     glass = (z > 0.62 * top_m) & (z < 0.92 * top_m)
-    tones = torch.where(glass | (z < 0.18 * top_m), float(DARK), float(PLAIN))
-    return torch.where((z > 0.94 * top_m) | ((z > 0.54 * top_m) & (z < 0.6 * top_m)), float(BRIGHT), tones)
+    tones = torch.where(glass | (z < 0.2 * top_m), float(DARK), float(PLAIN))
+    return torch.where((z > 0.53 * top_m) & (z < 0.59 * top_m), float(BRIGHT), tones)  # where the sky is mirrored
 
 
 def _seen(ids: Tensor, bodies: Mapping[int, NDArray[np.float64]]) -> dict[int, NDArray[np.float64]]:

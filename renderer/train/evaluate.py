@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import palette
 from renderer.models.live import LiveGenerator
+from renderer.tones import without_tones
 from renderer.train.clips import resize_labels
 from renderer.train.data import LabelledPhoto
 from renderer.train.kernel_distance import Distance, kernel_distance
@@ -69,6 +70,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     """All measures. Distances are KID x 1000, [mean, deviation over subsets], to the real validation photos."""
 
     synthesized_first_frames: Distance
+    synthesized_without_tones: Distance | None = None  # the same of label maps without tones read off the photos
     synthesized_clip: Distance
     label_colours: Distance
     blurred_photos: Distance
@@ -104,13 +106,16 @@ def evaluate(
         return kernel_distance(_embed(feature_network, pictures), real_NC, config.subset_size, config.num_subsets)
 
     drawn_clip, flicker = follow_clip(generator, clip, config.flow_tolerance_px)
+    num_classes = generator.config.num_classes
+    plain = [without_tones(label_map, num_classes) for label_map in labels] if generator.config.tones else []
     still = [_resized(photo, config)[1] for photo in spread(validation, config.stability_photos)]
     return Metrics(
         synthesized_first_frames=distance([_first_frame(generator, label_map) for label_map in labels]),
-        synthesized_clip=distance(drawn_clip),
-        label_colours=distance(
-            [palette(label_space)[label_map % generator.config.num_classes] for label_map in labels]
+        synthesized_without_tones=(
+            distance([_first_frame(generator, label_map) for label_map in plain]) if plain else None
         ),
+        synthesized_clip=distance(drawn_clip),
+        label_colours=distance([palette(label_space)[label_map % num_classes] for label_map in labels]),
         blurred_photos=distance([np.asarray(cv2.GaussianBlur(rgb, (0, 0), _BLUR_SIGMA_PX), np.uint8) for rgb in real]),
         real_drives={
             drive: distance([_resized(photo, config)[0] for photo in training if photo.drive == drive])
