@@ -32,9 +32,7 @@ class ToneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     class_ids: tuple[int, ...]  # classes of several brightnesses
     tinted_ids: tuple[int, ...]  # classes of several tints
     plant_ids: tuple[int, ...]  # those of them whose cool tint is green alone, not the sky between branches
-    plant_levels: tuple[
-        float, float
-    ]  # grey levels: plants below are dark, above bright (the sky shines through)
+    plant_levels: tuple[float, float]  # grey levels: plants below are dark, above bright (the sky shines through)
     tint_px: float  # the deviation of the Gaussian over which a tint is averaged
     min_chroma: float  # from grey, in the units of CIELAB
     surroundings_px: float  # the deviation of the Gaussian that is a pixel's surroundings
