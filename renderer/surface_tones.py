@@ -136,7 +136,7 @@ def _leaf_tones(places: _Places, pixels: Tensor) -> Tensor:
     share = coarse - level  # of the finer of two sizes of clumps
     per_m = torch.exp2(-coarse)
     noise = torch.lerp(_noise(x, y, z, per_m), _noise(x, y, z, 2 * per_m), share)
-    tones = torch.where(noise < 0.0, float(DARK), float(PLAIN))
+    tones = torch.where(noise < -0.25, float(DARK), float(PLAIN))
     return torch.where(noise > 1.6, float(BRIGHT), tones) + NUM_BRIGHTNESSES * COOL
 
 
