@@ -34,7 +34,7 @@ _STOREY_M: Final = 3.1
 _BAY_M: Final = 2.6
 _SHOP_BAY_M: Final = 5.2
 _FRAME_M: Final = 0.14
-_PLOT_M: Final = 15.6  # of street front that has one look
+_PLOT_M: Final = 15.6  # of street front that has one look; not bounded where walls stand, at round numbers
 _FAR: Final = 4096.0  # added before a fraction is taken, so that it is of a positive number
 NUM_TINTS: Final = 3
 SKY_TINT: Final = COOL
@@ -109,7 +109,7 @@ def _wall_tones(places: _Places, pixels: Tensor) -> Tensor:
     along, across = torch.where(faces_y, x, y), torch.where(faces_y, y, x)
     pixel_m = places.depth_N[pixels] * places.pixel_per_m
     wide_m = torch.maximum(torch.maximum(along_x, along_y), pixel_m)  # of the wall in a pixel, seen askance
-    house = torch.floor(across / _PLOT_M) * 7.31 + torch.floor(along / _PLOT_M) * 3.77
+    house = torch.floor(across / _PLOT_M + 0.28) * 7.31 + torch.floor(along / _PLOT_M) * 3.77
     chance = _hash(house)
     shop = z < _STOREY_M
     bay_m = torch.where(shop, _SHOP_BAY_M, _BAY_M)
