@@ -61,7 +61,7 @@ def _brightness(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], config: ToneC
         around = cv2.GaussianBlur(grey * inside, (0, 0), config.surroundings_px) / np.maximum(share, 1e-3)
         low, high = around - config.min_contrast, around + config.min_contrast
         if class_id in config.plant_ids:
-            low, high = np.broadcast_to(np.float32(config.plant_levels)[:, None, None], (2, *grey.shape))
+            low, high = (np.full_like(grey, level) for level in config.plant_levels)
         brightness[(grey < low) & (inside > 0)] = 0
         brightness[(grey > high) & (inside > 0)] = 2
     brightness = np.asarray(cv2.medianBlur(brightness, config.speckle_px), np.uint8)
