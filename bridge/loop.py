@@ -9,6 +9,7 @@ on with pairs that carry no picture and say why.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +20,7 @@ import numpy as np
 from bridge.capture.presets import LoopMode
 from bridge.edits.frames import edits_of
 from bridge.pace import JustInTime, Ratekeeper
-from bridge.prefetch import Captured, Prefetch, Street
+from bridge.prefetch import Captured, ControlSource, Prefetch, Street
 from bridge.protocol.errors import LabelError, RenderRefused, VidriveError
 from bridge.protocol.frames import EgoControl, FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.messages import Refusal
@@ -110,7 +111,7 @@ class FrameLoop:
         self._last_sent: SensorFrame | None = None
         self._sequence = self._answered_sequence = 0
         self._new_sequence: str = "the drive begins"
-        self._respawn_due = False
+        self._changes: deque[tuple[Callable[[], None], str]] = deque()
         self._ticks_started = 0
         self._tick_limit: int | None = None
 
@@ -120,9 +121,20 @@ class FrameLoop:
         """Drive by this control from the next tick on; None is the autopilot."""
         self._prefetch.control = control
 
+    def take_controls(self, source: ControlSource | None) -> None:
+        """Ask this for the control at the last moment before each tick, in the capture thread; None: `set_control`."""
+        self._prefetch.source = source
+
+    def change(self, act: Callable[[], None], reason: str) -> None:
+        """Do something to the street before the next tick; temporal state begins anew, for that `reason`.
+
+        From any thread. `act` runs in the loop's, while nothing else touches the street; what it raises ends the drive.
+        """
+        self._changes.append((act, reason))
+
     def respawn(self) -> None:
         """Put the ego vehicle elsewhere before the next tick; temporal state begins anew."""
-        self._respawn_due = True
+        self.change(self._street.respawn, "the ego vehicle was put elsewhere")
 
     def new_sequence(self, reason: str) -> None:
         """Begin temporal state anew with the next frame, for example after a change of weather."""
@@ -237,10 +249,10 @@ class FrameLoop:
         """Order the next frame, unless one is ordered already or no more ticks are wanted."""
         if self._prefetch.outstanding or not self._more_ticks():
             return
-        if self._respawn_due:
-            self._respawn_due = False
-            self._street.respawn()
-            self.new_sequence("the ego vehicle was put elsewhere")
+        while self._changes:
+            act, reason = self._changes.popleft()
+            act()
+            self.new_sequence(reason)
         delay_s = self._keeper.book_s() if self._keeper is not None else 0.0
         if self.mode == "record" and self._flight is not None:
             delay_s = max(delay_s, self._just_in_time.delay_s())
@@ -252,6 +264,8 @@ class FrameLoop:
         self.trace.ticks += 1
         self.trace.happened("simulator")
         self.trace.happened("control")
+        if captured.input_age_ms is not None:
+            self.trace.add_input_age(captured.input_age_ms)
         self._just_in_time.captured(captured.duration_s)
         return captured
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from bridge.protocol.frames import EgoControl, SensorFrame
 
@@ -41,12 +41,27 @@ class Street(Protocol):
 
 
 @dataclass(frozen=True)
+class ControlSample:
+    """A driver's wish (None: autopilot), and when the devices were read that it comes from (monotonic)."""
+
+    control: EgoControl | None
+    read_s: float
+
+
+ControlSource: TypeAlias = Callable[[], ControlSample]
+
+
+@dataclass(frozen=True)
 class Captured:
-    """A frame, how long it took from tick to planes, and the stages of that in ms."""
+    """A frame, how long it took from tick to planes, and the stages of that in ms.
+
+    `input_age_ms` is how old the reading of the driver's devices was when the tick began; None without devices.
+    """
 
     frame: SensorFrame
     duration_s: float
     stages_ms: Mapping[str, float]
+    input_age_ms: float | None = None
 
 
 class Prefetch:
@@ -54,6 +69,7 @@ class Prefetch:
 
     def __init__(self, street: Street) -> None:
         self.control: EgoControl | None = None  # read when the tick starts: the newest one counts
+        self.source: ControlSource | None = None  # asked instead, at the same moment
         self.outstanding = False
         self._street = street
         self._orders: queue.SimpleQueue[float] = queue.SimpleQueue()
@@ -111,8 +127,12 @@ class Prefetch:
             self._done.set()
 
     def _capture(self) -> Captured:
+        source, control, input_age_ms = self.source, self.control, None
+        if source is not None:
+            sample = source()
+            control, input_age_ms = sample.control, (time.monotonic() - sample.read_s) * 1e3
         start_s = time.monotonic()
-        frame_id = self._street.tick(self.control)
+        frame_id = self._street.tick(control)
         tick_ms = (time.monotonic() - start_s) * 1e3
         frame = self._street.read(frame_id)
-        return Captured(frame, time.monotonic() - start_s, {"tick": tick_ms, **self._street.stages_ms})
+        return Captured(frame, time.monotonic() - start_s, {"tick": tick_ms, **self._street.stages_ms}, input_age_ms)

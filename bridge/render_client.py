@@ -31,8 +31,20 @@ from bridge.protocol.errors import (
     WireError,
 )
 from bridge.protocol.frames import RenderedFrame, SensorFrame
-from bridge.protocol.messages import Bye, Codec, Hello, ModelCard, PictureCodec, PlaneName, Refusal, Rendered, Welcome
+from bridge.protocol.messages import (
+    Bye,
+    Codec,
+    Hello,
+    Looked,
+    ModelCard,
+    PictureCodec,
+    PlaneName,
+    Refusal,
+    Rendered,
+    Welcome,
+)
 from bridge.protocol.shared_memory import SharedMemory
+from bridge.render_looks import LookWishes
 from bridge.render_request import make_request, refuse_mismatch
 
 DEFAULT_ANSWER_TIMEOUT_S: Final = 5.0
@@ -98,6 +110,7 @@ class RenderClient:
         self._handshaken = False
         self._caller_sequence: int | None = None
         self._wire_sequence = 0
+        self.looks = LookWishes()
         self._closed = False
         self._context = zmq.Context()
         self._open()
@@ -138,6 +151,15 @@ class RenderClient:
 
     # -- what is done --------------------------------------------------------------------------------------------
 
+    def change_look(self, model: str, style: str = "") -> None:
+        """Wish for another model ("" the served one) or style ("" its own): frames go on until it is there.
+
+        Then `card` is that of its model, and the next frame begins a new sequence. `looks` says what became of it.
+        A server that was lost is asked again when it is back.
+        """
+        self.looks.wish(model, style, connected=self.card is not None)
+        self._pump()
+
     def submit(self, frame: SensorFrame, sequence: int) -> bool:
         """Send a frame to be synthesized and return True; False, at once, when `ready` is False.
 
@@ -153,7 +175,7 @@ class RenderClient:
             self._caller_sequence = sequence
             self._wire_sequence += 1
         codec = "shared" if self._shares_memory else self._label_codec
-        message, arrays = make_request(self._card, frame, self._wire_sequence, codec)
+        message, arrays = make_request(self._card, frame, self._wire_sequence, codec, self.looks.in_use)
         frames = wire.encode(message, arrays, self._memory.buffer if self._memory else None)
         prepare_ms = (time.perf_counter() - start_s) * 1e3
         if not self._send(frames):
@@ -270,6 +292,7 @@ class RenderClient:
         self._hello_due = self._handshaken = False
         self._hello_sent_s = None
         self._caller_sequence = None  # the next frame begins a new sequence
+        self.looks.lost()
         self._open()
 
     def _pump(self, has_events: bool = True) -> None:
@@ -282,6 +305,8 @@ class RenderClient:
         self._watch()
         if self._hello_due:
             self._greet()
+        if (wish := self.looks.due) is not None and self._send(wire.encode(wish)):
+            self.looks.sent()
 
     def _wait(self, seconds: float) -> bool:
         """Wait for a message or an event of the connection; return whether there is an event."""
@@ -349,6 +374,11 @@ class RenderClient:
         if isinstance(message, Welcome):
             self._card, self._problem, self._hello_sent_s = message.card, None, None
             self._shares_memory = message.shares_memory and self._memory is not None
+            self.looks.welcomed(message)
+        elif isinstance(message, Looked):
+            if self.looks.granted(message) and self._card is not None:
+                self._card = message.card
+                self._caller_sequence = None  # what the last model remembers is nothing to this one
         elif isinstance(message, Rendered):
             self._take_rendered(message, planes)
         elif isinstance(message, Refusal):
@@ -381,9 +411,12 @@ class RenderClient:
         )
 
     def _take_refusal(self, message: Refusal) -> None:
+        if self.looks.refused(message):
+            return
         if message.code == NO_SESSION:
             self._card = self._request = self._caller_sequence = None
             self._hello_due = True
+            self.looks.lost()
         elif self._request is not None:
             self._request = None
             self._answers.append(message)

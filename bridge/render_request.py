@@ -48,7 +48,9 @@ def _plane_of(frame: SensorFrame, plane: PlaneName) -> NDArray | None:
     return getattr(frame, _FIELDS[plane]) if plane in _FIELDS else None
 
 
-def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec) -> tuple[Render, list[NDArray]]:
+def make_request(
+    card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec, look: int = 0
+) -> tuple[Render, list[NDArray]]:
     """Return the request to render a frame, and its planes in the order of the request's headers.
 
     Labels are mapped into the model's space; `codec` is that of labels and instances, or of all planes if it is
@@ -81,6 +83,7 @@ def make_request(card: ModelCard, frame: SensorFrame, sequence: int, codec: Code
         planes=tuple(headers),
         motion=_motion(frame),
         picture_offset_bytes=offsets[-1] if offsets else None,
+        look=look,
     )
     return message, arrays
 

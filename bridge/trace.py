@@ -34,7 +34,8 @@ class LoopReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a drive's loop did so far; `frame_age_ms` is the time from a frame's capture to its end on the display.
 
     `dropped` are ticks without a synthesized picture although there was to be one, `resets` how often temporal state
-    began anew after the start, `stale` answers that came too late and were thrown away.
+    began anew after the start, `stale` answers that came too late and were thrown away. `input_age_ms` is how old the
+    reading of keyboard, pad or wheel was at each tick; all 0 where nobody can drive.
     """
 
     ticks: int
@@ -45,6 +46,7 @@ class LoopReport(msgspec.Struct, frozen=True, kw_only=True):
     stale: int
     rates_hz: dict[str, float]
     frame_age_ms: Spread
+    input_age_ms: Spread
     stages_ms: dict[str, Spread]
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,6 +86,7 @@ class Trace:
 
     def __init__(self, path: Path | None = None) -> None:
         self.ticks = self.rendered = self.shown = self.dropped = self.resets = self.stale = 0
+        self.input_age_ms = 0.0
         self.stages = Durations()
         self._ages = Durations()
         self._recent: dict[str, deque[float]] = {name: deque() for name in RATES}
@@ -116,6 +119,11 @@ class Trace:
             with _output_error(Path(self._lines.name)):
                 self._lines.write(json.dumps({**line, "age_ms": round(age_ms, 3)}) + "\n")
 
+    def add_input_age(self, age_ms: float) -> None:
+        """Note how old the reading of the driver's devices was when a tick began."""
+        self.input_age_ms = age_ms
+        self._ages.add("input", age_ms)
+
     def recent_rates_hz(self) -> dict[str, float]:
         """Return the rates of the last two seconds, for a display."""
         now_s = time.monotonic()
@@ -135,6 +143,7 @@ class Trace:
             stale=self.stale,
             rates_hz={name: round(total / span_s, 2) for name, total in self._totals.items()},
             frame_age_ms=self._ages.spread("age"),
+            input_age_ms=self._ages.spread("input"),
             stages_ms=self.stages.spreads(),
         )
 

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -22,20 +23,24 @@ import zmq
 
 from bridge.protocol import sockets, wire
 from bridge.protocol.errors import RenderRefused, UsageError, WireError
-from bridge.protocol.messages import Bye, Hello, Message, Refusal, Render, Rendered, Welcome
+from bridge.protocol.messages import Bye, Hello, Look, Looked, Message, Refusal, Render, Rendered, Welcome
 from bridge.protocol.shared_memory import attach
 from renderer.backends.choice import BackendName
 from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.inputs import ModelInput, check_request, model_input
+from renderer.looks import Looks
 from renderer.models.base import OWN_FAMILY, Model
-from renderer.models.imported import announce
-from renderer.models.registry import load_model
+from renderer.models.imported import ModelOptions, announce
+from renderer.models.registry import load_model, shipped_names
+from renderer.models.style import read_style
 from renderer.sessions import IDLE_LIMIT_S, MAX_SESSIONS, Session, Sessions
 from renderer.temporal import EngineMotion
+from renderer.weights_store import imported_names
 
 log: Final = logging.getLogger("renderer")
 _SWEEP_INTERVAL_S: Final = 1.0
 _MAX_COMPLAINTS: Final = 1000
+NO_LOOK: Final = "no-look"
 
 
 class RenderServer:
@@ -49,14 +54,18 @@ class RenderServer:
         secret_key: Path | None = None,
         max_sessions: int = MAX_SESSIONS,
         idle_limit_s: float = IDLE_LIMIT_S,
+        looks: Looks | None = None,
     ) -> None:
         """Listen at `endpoint`: tcp://HOST:PORT (port `*` takes a free one) or ipc://PATH.
+
+        `looks` are the models that clients may change to; None: this one only. Closes them at its end.
 
         Raises UsageError if that cannot be, and for an endpoint that other machines reach without a CURVE key.
         """
         sockets.check_listen(endpoint, secret_key)
         self._model = model
         self._sessions = Sessions(max_sessions, idle_limit_s)
+        self._looks = looks
         self._complained: set[bytes] = set()
         self._stopping = False
         keys = sockets.load_secret_key(secret_key) if secret_key else None
@@ -64,6 +73,8 @@ class RenderServer:
         self._socket = self._context.socket(zmq.ROUTER)
         sockets.set_server_options(self._socket, keys)
         self._wake_receive, self._wake_send = socket.socketpair()
+        if looks is not None:
+            looks.on_answer = self._wake
         try:
             self._socket.bind(endpoint)
         except zmq.ZMQError as error:
@@ -83,7 +94,11 @@ class RenderServer:
         poller.register(self._wake_receive, zmq.POLLIN)
         swept_s = time.monotonic()
         while not self._stopping:
-            if dict(poller.poll(round(_SWEEP_INTERVAL_S * 1e3))).get(self._socket):
+            ready = dict(poller.poll(round(_SWEEP_INTERVAL_S * 1e3)))
+            if self._wake_receive.fileno() in ready:
+                self._wake_receive.recv(4096)
+                self._tell_looks()
+            if self._socket in ready:
                 self._answer_next()
             if time.monotonic() - swept_s >= _SWEEP_INTERVAL_S:
                 swept_s = time.monotonic()
@@ -92,10 +107,15 @@ class RenderServer:
     def stop(self) -> None:
         """Let `serve` return after the request it works on; safe from any thread and from signal handlers."""
         self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._wake_send.send(b".")
 
     def close(self) -> None:
         """Free the sockets."""
+        if self._looks is not None:
+            self._looks.close()
         self._socket.close(linger=0)
         self._context.term()
         self._wake_receive.close()
@@ -147,8 +167,10 @@ class RenderServer:
             if session is None:
                 raise RenderRefused("no-session", "the server does not know this client", "Say hello first")
             return self._render(session, message, frames)
+        if isinstance(message, Look):
+            return self._wish(routing_id, message)
         if isinstance(message, Bye):
-            self._sessions.close(routing_id)
+            self._close_session(routing_id)
             return []
         raise RenderRefused("not-a-request", "a client sent what only a server says", "Send hello, render or bye")
 
@@ -161,10 +183,40 @@ class RenderServer:
                 f"Start one with: vidrive serve --model {hello.model}",
             )
         memory = self._attach(hello)
-        for _ in self._sessions.open(routing_id, hello, memory):
+        for dropped in self._sessions.open(routing_id, hello, memory):
+            self._close_session(dropped)
             log.warning("too many clients: the session of the longest silent one was dropped")
         log.info("client %r says hello: %d sessions", hello.client[:80], len(self._sessions))
-        return wire.encode(Welcome(server="vidrive", card=card, shares_memory=memory is not None))
+        models = (card.name,) if self._looks is None else self._looks.model_names
+        return wire.encode(Welcome(server="vidrive", card=card, shares_memory=memory is not None, models=models))
+
+    def _wish(self, routing_id: bytes, look: Look) -> list[wire.Buffer]:
+        """Begin to get a look; it is told when it is there."""
+        if self._sessions.get(routing_id) is None:
+            raise RenderRefused("no-session", "the server does not know this client", "Say hello first")
+        if self._looks is None:
+            raise RenderRefused(NO_LOOK, f"this server serves the model {self._model.card.name} only", "Start another")
+        self._looks.ask(routing_id, look)
+        return []
+
+    def _tell_looks(self) -> None:
+        """Tell clients of the looks that are there now, or cannot be."""
+        for answer in self._looks.answers() if self._looks is not None else ():
+            session = self._sessions.get(answer.routing_id)
+            if session is None:
+                continue
+            if answer.model is None:
+                problem = answer.problem or UsageError("the look cannot be had")
+                self._send(answer.routing_id, _refusal(NO_LOOK, problem.what, problem.hint, answer.look.number))
+                continue
+            session.add_look(answer.look.number, answer.model)
+            log.info("client %r changes to %s", session.hello.client[:80], answer.model.summary)
+            self._send(answer.routing_id, wire.encode(Looked(number=answer.look.number, card=answer.model.card)))
+
+    def _close_session(self, routing_id: bytes) -> bool:
+        if self._looks is not None:
+            self._looks.forget(routing_id)
+        return self._sessions.close(routing_id)
 
     def _attach(self, hello: Hello) -> memoryview | None:
         """The memory that a client on this host offers; None where it cannot be shared: another container, say."""
@@ -178,11 +230,14 @@ class RenderServer:
 
     def _render(self, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
         start_s = time.perf_counter()
-        check_request(self._model.card, request)
+        model = self._model if request.look == 0 else session.looks.get(request.look)
+        if model is None:
+            raise RenderRefused("no-session", "the server does not know this client's look", "Say hello again")
+        check_request(model.card, request)
         received = wire.decode_planes(request, frames, session.memory)
-        frame = model_input(self._model.card, received, request.motion, self._model.device)
+        frame = model_input(model.card, received, request.motion, model.device)
         decoded_s = time.perf_counter()
-        output, reset = session.render(self._model, frame, request)
+        output, reset = session.render(model, frame, request)
         rendered_s = time.perf_counter()
         place = request.picture_offset_bytes if session.memory is not None else None
         codec = session.hello.picture_codec if place is None else "shared"
@@ -202,11 +257,12 @@ class RenderServer:
             # EHOSTUNREACH: the client has gone. EAGAIN: it does not read its answers. Either way it is not waiting.
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
-            if self._sessions.close(routing_id):
+            if self._close_session(routing_id):
                 log.info("a client has gone: %d sessions", len(self._sessions))
 
     def _sweep(self) -> None:
-        for _ in self._sessions.drop_idle():
+        for routing_id in self._sessions.drop_idle():
+            self._close_session(routing_id)
             log.info("dropped an idle session: %d sessions", len(self._sessions))
 
     def _is_first_complaint(self, routing_id: bytes) -> bool:
@@ -255,11 +311,19 @@ def run_server(
     model = load_model(model_name, device_name, backend=backend)
     announce(model_name, model.device)
     warm_up(model)
-    with RenderServer(model, listen, secret_key=secret_key) as server:
+    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name))
+    with RenderServer(model, listen, secret_key=secret_key, looks=looks) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:
             ready(server.endpoint)
         server.serve()
+
+
+def _load_look(device_name: str, name: str, style: str) -> Model:
+    """A model that a client changes to, warmed up: its first frame must not be late."""
+    model = load_model(name, device_name, ModelOptions(style=read_style(style)) if style else None)
+    warm_up(model)
+    return model
 
 
 def _refusal(code: str, what: str, hint: str, frame_id: int) -> list[wire.Buffer]:

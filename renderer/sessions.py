@@ -19,17 +19,26 @@ MAX_FRAME_GAP: Final = 20  # frame ids: a second of a simulator at 20 Hz; what w
 class Session:
     """What the server knows of one client; nothing of it is shared with another.
 
-    `memory` is what the client shares with the server; None: its planes come through the socket.
+    `memory` is what the client shares with the server; None: its planes come through the socket. `looks` are the
+    models that it may name beside the served one, by the numbers that it gave them.
     """
 
     hello: Hello
     memory: memoryview | None = None
+    looks: dict[int, Model] = field(default_factory=dict)
     last_heard_s: float = field(default_factory=time.monotonic)
     _state: Any = None  # the model's own kind of state
     _sequence: int | None = None
+    _look: int = 0
     _frame_id: int = -1
     _size_hw: tuple[int, int] = (0, 0)
     _focal_px: float | None = None
+
+    def add_look(self, number: int, model: Model) -> None:
+        """Let frames name a model; only it and the one before are kept, for the frame that may be on its way."""
+        self.looks[number] = model
+        for old in sorted(self.looks)[:-2]:
+            del self.looks[old]
 
     def render(self, model: Model, frame: ModelInput, request: Render) -> tuple[ModelOutput, str]:
         """Synthesize one frame in this session's sequence.
@@ -40,7 +49,7 @@ class Session:
         reset = self._reset_reason(request)
         before, self._state = None if reset else self._state, None
         output, self._state = model.step(frame, before)
-        self._sequence, self._frame_id = request.sequence, request.frame_id
+        self._sequence, self._frame_id, self._look = request.sequence, request.frame_id, request.look
         self._size_hw = (request.height_px, request.width_px)
         self._focal_px = request.motion.focal_px if request.motion else None
         return output, reset
@@ -48,6 +57,8 @@ class Session:
     def _reset_reason(self, request: Render) -> str:
         if self._sequence is None:
             return "first frame"
+        if request.look != self._look:
+            return "new look"
         if request.sequence != self._sequence:
             return "new sequence"
         if self._state is None:

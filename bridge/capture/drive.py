@@ -5,27 +5,44 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
 
 from bridge.capture.ego import Ego
-from bridge.capture.presets import RigPreset, SessionPreset
+from bridge.capture.presets import RigPreset, SessionPreset, load_mount
 from bridge.capture.rig import Rig
 from bridge.capture.traffic import Traffic
+from bridge.capture.weather import Weather
 from bridge.capture.world import DEFAULT_PORT, DEFAULT_TIMEOUT_S, SyncWorld, connect
 from bridge.protocol.frames import EgoControl, SensorFrame
 from bridge.protocol.memory import keep_freed_memory
+from configs import preset_names
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+RIG_MOUNT: Final = "rig"
+
+
+@dataclass
 class Drive:
-    """An ego vehicle with its rig among traffic, in a world that is synchronous; what `FrameLoop` ticks and reads."""
+    """An ego vehicle with its rig among traffic, in a world that is synchronous; what `FrameLoop` ticks and reads.
+
+    `mount` names where the cameras sit: "rig" as the rig's preset has them, or a preset of configs/mounts.
+    """
 
     world: SyncWorld
     ego: Ego
     rig: Rig
     traffic: Traffic
+    weather: Weather
+    mount: str = RIG_MOUNT
+    _first_preset: RigPreset = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first_preset = self.rig.preset
 
     @property
     def stages_ms(self) -> dict[str, float]:
@@ -49,6 +66,19 @@ class Drive:
     def respawn(self) -> None:
         """Put the ego vehicle on the next spawn point."""
         self.ego.respawn()
+
+    def next_mount(self) -> str:
+        """Move the cameras to the next mount and return its name; the simulator ticks until all of them see again."""
+        names = (RIG_MOUNT, *preset_names("mounts"))
+        name = names[(names.index(self.mount) + 1) % len(names)]
+        first = self._first_preset
+        preset = first if name == RIG_MOUNT else msgspec.structs.replace(first, mount=load_mount(name))
+        # New cameras: a real CARLA moves an attached one by its world transform, which a moving car makes out of date.
+        self.rig.close()
+        self.rig = Rig(self.world, self.ego, preset)
+        self.rig.warm_up()
+        self.mount = name
+        return name
 
 
 @contextlib.contextmanager
@@ -79,4 +109,4 @@ def open_drive(
         with world.calls("reset its traffic lights"):
             world.world.reset_all_traffic_lights()
         _log.info("CARLA %s at %s: %d vehicles, %d walkers", world.version, world.address, vehicles, walkers)
-        yield Drive(world, ego, cameras, traffic)
+        yield Drive(world, ego, cameras, traffic, Weather(world))

@@ -66,6 +66,8 @@ class Ego:
                         brake=control.brake,
                         hand_brake=control.hand_brake,
                         reverse=control.reverse,
+                        manual_gear_shift=control.gear is not None,
+                        gear=control.gear or 0,
                     )
                 )
 

@@ -70,3 +70,10 @@ def load_session(name: str) -> SessionPreset:
     if name not in preset_names("sessions"):
         raise UsageError(f"there is no session {name!r}", f"Use one of {', '.join(preset_names('sessions'))}")
     return load_preset("sessions", name, SessionPreset)
+
+
+def load_mount(name: str) -> Mount:
+    """Return a camera mount by name; raises UsageError that lists the names there are."""
+    if name not in preset_names("mounts"):
+        raise UsageError(f"there is no mount {name!r}", f"Use one of {', '.join(preset_names('mounts'))}")
+    return load_preset("mounts", name, Mount)

@@ -50,13 +50,17 @@ class EgoState:
 
 @dataclass(frozen=True)
 class EgoControl:
-    """A driver's wish: throttle and brake 0..1, steer -1..1 (right positive)."""
+    """A driver's wish: throttle and brake 0..1, steer -1..1 (right positive).
+
+    `gear` is shifted by hand: 1 and up forward, 0 neutral, -1 reverse; None: gears shift by themselves.
+    """
 
     throttle: float = 0.0
     brake: float = 0.0
     steer: float = 0.0
     reverse: bool = False
     hand_brake: bool = False
+    gear: int | None = None
 
 
 @dataclass(frozen=True)

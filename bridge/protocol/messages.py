@@ -1,7 +1,8 @@
 """The messages between a render client and the inference server: header structs, limits and the protocol's version.
 
 A conversation: Hello -> Welcome (with the model card) or Refusal; then Render -> Rendered or Refusal, one at a time
-(credit of one: the client sends the next request when the last was answered); Bye ends the session.
+(credit of one: the client sends the next request when the last was answered); Bye ends the session. At any time the
+client may wish for another Look: frames go on as they were until the server has it and says Looked, or Refusal.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 
 from bridge.protocol.shared_memory import MemoryOffer
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 PlaneName = Literal["labels", "instances", "depth_m", "flow_px", "rgb", "occlusion_mask"]
 PlaneType = Literal["u8", "u16", "f16", "f32"]
@@ -20,6 +21,7 @@ Codec = Literal["raw", "lz4", "jpeg", "shared"]
 PictureCodec = Literal["raw", "jpeg"]
 Rows3x4: TypeAlias = Annotated[tuple[float, ...], msgspec.Meta(min_length=12, max_length=12)]
 OffsetBytes: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+LookNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 SidePx: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 
 
@@ -82,16 +84,21 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="welcome"):
-    """The server accepts the session and says what its model is, and whether it shares the memory that was offered."""
+    """The server accepts the session and says what its model is, and whether it shares the memory that was offered.
+
+    `models` are the names that a `Look` may have.
+    """
 
     server: str
     card: ModelCard
     shares_memory: bool = False
+    models: tuple[str, ...] = ()
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="render"):
     """One frame to synthesize; a new `sequence` number starts temporal state anew.
 
+    `look` is the number of the look that the frame's planes were made for; 0 is the model of the `Welcome`.
     `picture_offset_bytes` is where in the shared memory the picture is wanted; None: in the answer.
     """
 
@@ -102,6 +109,25 @@ class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     planes: tuple[PlaneHeader, ...]
     motion: Motion | None = None
     picture_offset_bytes: OffsetBytes | None = None
+    look: LookNumber = 0
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="look"):
+    """A client wishes for another model ("" the served one) or style of it ("" its own); `number` is the client's."""
+
+    number: LookNumber
+    model: str = ""
+    style: str = ""
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="looked"):
+    """The server has the look of that number: frames may name it from now on. The card is that of its model.
+
+    If it cannot be had the answer is a `Refusal` with the code "no-look".
+    """
+
+    number: LookNumber
+    card: ModelCard
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="rendered"):
@@ -127,4 +153,4 @@ class Bye(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """The client ends its session; its temporal state is dropped."""
 
 
-Message: TypeAlias = Hello | Welcome | Render | Rendered | Refusal | Bye
+Message: TypeAlias = Hello | Welcome | Render | Look | Looked | Rendered | Refusal | Bye

@@ -1,4 +1,4 @@
-"""The wire format: pinned bytes of version 2, round trips, and everything that must be refused."""
+"""The wire format: pinned bytes of version 3, round trips, and everything that must be refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from bridge.protocol.messages import (
     BodyMotion,
     Bye,
     Hello,
+    Look,
+    Looked,
     Message,
     ModelCard,
     Motion,
@@ -57,23 +59,23 @@ PINNED: dict[str, tuple[Message, str]] = {
     "hello": (
         Hello(client="c"),
         (
-            "766964726976650285a474797065a568656c6c6fa6636c69656e74a163a56d6f64656ca0ad706963747572655f636f646563a37261"
+            "766964726976650385a474797065a568656c6c6fa6636c69656e74a163a56d6f64656ca0ad706963747572655f636f646563a37261"
             "77a66d656d6f7279c0"
         ),
     ),
     "welcome": (
         Welcome(server="s", card=CARD),
         (
-            "766964726976650284a474797065a777656c636f6d65a6736572766572a173a4636172648aa46e616d65a16da666616d696c79a46c"
+            "766964726976650385a474797065a777656c636f6d65a6736572766572a173a4636172648aa46e616d65a16da666616d696c79a46c"
             "697665ab6c6162656c5f7370616365a6737472656574a6706c616e657391a66c6162656c73b073697a655f6d756c7469706c655f70"
             "7810ab706173745f6672616d657301ae776569676874735f736861323536a23030a76c6963656e6365aa4170616368652d322e30a6"
-            "646576696365a3637075a56474797065a7666c6f61743332ad7368617265735f6d656d6f7279c2"
+            "646576696365a3637075a56474797065a7666c6f61743332ad7368617265735f6d656d6f7279c2a66d6f64656c7390"
         ),
     ),
     "render": (
         RENDER,
         (
-            "766964726976650288a474797065a672656e646572a873657175656e636503a86672616d655f696407a877696474685f707803a968"
+            "766964726976650389a474797065a672656e646572a873657175656e636503a86672616d655f696407a877696474685f707803a968"
             "65696768745f707802a6706c616e65739285a46e616d65a66c6162656c73a474797065a27538a57368617065920203a5636f646563"
             "a3726177ac6f66667365745f62797465730085a46e616d65a764657074685f6da474797065a3663332a57368617065920203a5636f"
             "646563a3726177ac6f66667365745f627974657300a66d6f74696f6e83a8666f63616c5f7078cb3ff8000000000000b1776f726c64"
@@ -81,24 +83,38 @@ PINNED: dict[str, tuple[Message, str]] = {
             "0000000000cb0000000000000000cb0000000000000000cb4018000000000000cb0000000000000000cbbff0000000000000cb0000"
             "000000000000cb401c000000000000a6626f646965739192099ccb3ff0000000000000cb0000000000000000cb0000000000000000"
             "cb0000000000000000cb0000000000000000cb3ff0000000000000cb0000000000000000cb0000000000000000cb00000000000000"
-            "00cb0000000000000000cb3ff0000000000000cb0000000000000000b4706963747572655f6f66667365745f6279746573c0"
+            "00cb0000000000000000cb3ff0000000000000cb0000000000000000b4706963747572655f6f66667365745f6279746573c0a46c6f"
+            "6f6b00"
+        ),
+    ),
+    "look": (
+        Look(number=2, model="other", style="7"),
+        ("766964726976650384a474797065a46c6f6f6ba66e756d62657202a56d6f64656ca56f74686572a57374796c65a137"),
+    ),
+    "looked": (
+        Looked(number=2, card=CARD),
+        (
+            "766964726976650383a474797065a66c6f6f6b6564a66e756d62657202a4636172648aa46e616d65a16da666616d696c79a46c6976"
+            "65ab6c6162656c5f7370616365a6737472656574a6706c616e657391a66c6162656c73b073697a655f6d756c7469706c655f707810"
+            "ab706173745f6672616d657301ae776569676874735f736861323536a23030a76c6963656e6365aa4170616368652d322e30a66465"
+            "76696365a3637075a56474797065a7666c6f61743332"
         ),
     ),
     "rendered": (
         Rendered(sequence=3, frame_id=7, planes=(), stages_ms={"infer": 1.0}, reset="new sequence"),
         (
-            "766964726976650286a474797065a872656e6465726564a873657175656e636503a86672616d655f696407a6706c616e657390a973"
+            "766964726976650386a474797065a872656e6465726564a873657175656e636503a86672616d655f696407a6706c616e657390a973"
             "74616765735f6d7381a5696e666572cb3ff0000000000000a57265736574ac6e65772073657175656e6365"
         ),
     ),
     "refusal": (
         Refusal(code="bad-size", message="no", hint="yes", frame_id=7),
         (
-            "766964726976650285a474797065a77265667573616ca4636f6465a86261642d73697a65a76d657373616765a26e6fa468696e74a3"
+            "766964726976650385a474797065a77265667573616ca4636f6465a86261642d73697a65a76d657373616765a26e6fa468696e74a3"
             "796573a86672616d655f696407"
         ),
     ),
-    "bye": (Bye(), "766964726976650281a474797065a3627965"),
+    "bye": (Bye(), "766964726976650381a474797065a3627965"),
 }
 
 
@@ -107,7 +123,7 @@ def arrays_of(message: Message) -> tuple[NDArray, ...]:
 
 
 def test_version() -> None:
-    assert PROTOCOL_VERSION == 2
+    assert PROTOCOL_VERSION == 3
 
 
 @pytest.mark.parametrize("name", PINNED)
@@ -205,6 +221,7 @@ messages = st.one_of(
         Welcome,
         server=texts,
         shares_memory=st.booleans(),
+        models=st.lists(texts, max_size=3).map(tuple),
         card=st.builds(
             ModelCard,
             name=texts,
@@ -222,6 +239,7 @@ messages = st.one_of(
         height_px=sides,
         planes=st.just(()),
         picture_offset_bytes=st.none() | st.integers(0, 2**64 - 1),
+        look=st.integers(0, 2**64 - 1),
         motion=st.none()
         | st.builds(
             Motion,
@@ -238,6 +256,7 @@ messages = st.one_of(
         stages_ms=st.dictionaries(texts, numbers, max_size=3),
         reset=texts,
     ),
+    st.builds(Look, number=st.integers(0, 2**64 - 1), model=texts, style=texts),
     st.builds(Refusal, code=texts, message=texts, hint=texts, frame_id=whole),
     st.just(Bye()),
 )

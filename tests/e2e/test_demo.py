@@ -13,7 +13,18 @@ from typing import Any
 import av
 
 TIMEOUT_S = 240
-JSON_FIELDS = ["ticks", "rendered", "shown", "dropped", "resets", "rates_hz", "frame_age_ms", "stages_ms", "model"]
+JSON_FIELDS = [
+    "ticks",
+    "rendered",
+    "shown",
+    "dropped",
+    "resets",
+    "rates_hz",
+    "frame_age_ms",
+    "input_age_ms",
+    "stages_ms",
+    "model",
+]
 
 
 def environment() -> dict[str, str]:
