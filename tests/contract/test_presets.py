@@ -21,7 +21,7 @@ from renderer.models.family import find_family, shapes_of
 from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names, shipped_names
 from renderer.train.preset import find_train_preset
 
-KINDS = ("edits", "models", "rigs", "sessions", "train")
+KINDS = ("edits", "models", "mounts", "pads", "rigs", "sessions", "train")
 MAX_WEIGHTS_BYTES = 16_000_000
 
 
