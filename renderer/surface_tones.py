@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.labels import label_id
-from renderer.temporal import EngineMotion
+from renderer.rough_depth import GroundConfig, nearness
+from renderer.temporal import SKY_DEPTH_M, EngineMotion
 from renderer.tones import BRIGHT, COOL, DARK, NEUTRAL, NUM_BRIGHTNESSES, PLAIN, WARM
 
 _SPACE: Final = "street"
@@ -36,6 +37,15 @@ _SHOP_BAY_M: Final = 5.2
 _FRAME_M: Final = 0.14
 _PLOT_M: Final = 15.6  # of street front that has one look; not bounded where walls stand, at round numbers
 _FAR: Final = 4096.0  # added before a fraction is taken, so that it is of a positive number
+_GROUND: Final = GroundConfig(  # of CamVid's camera
+    ground_ids=(_ROAD, label_id(_SPACE, "sidewalk"), label_id(_SPACE, "road line")),
+    sky_id=_SKY,
+    horizon=0.49,
+    focal_per_width=1.2,
+    camera_height_m=1.5,
+    farthest_m=80.0,
+)
+_LEVEL_CAMERA: Final = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
 NUM_TINTS: Final = 3
 SKY_TINT: Final = COOL
 
@@ -61,6 +71,19 @@ def surface_tones(
     cars = torch.nonzero((labels_N == _CAR) & near_N).squeeze(1)
     tones_N[cars] = _car_tones(places, instances_N, cars, _ground_m(places, labels_N))
     return _at_full_size(labels_BHW, tones_N.to(torch.uint8).view(labels_hw.shape), labels_hw)
+
+
+def tones_of_labels(labels_BHW: Tensor) -> Tensor:
+    """Return the labels (1,H,W) u8 with tones where nothing is known of depth and poses: as if a car's camera saw them.
+
+    Depth is roughly that which the label map alone says; the tones of a moving picture stick to the screen.
+    """
+    height_px, width_px = labels_BHW.shape[1:]
+    near = nearness(labels_BHW[0].cpu().numpy(), _GROUND)
+    depth = np.where(near > 1 / SKY_DEPTH_M, 1 / np.maximum(near, 1 / SKY_DEPTH_M), SKY_DEPTH_M).astype(np.float32)
+    depth_B1HW = torch.from_numpy(depth).to(labels_BHW.device).view(1, 1, height_px, width_px)
+    motion = EngineMotion(_GROUND.focal_per_width * width_px, _LEVEL_CAMERA)
+    return surface_tones(labels_BHW, depth_B1HW, None, motion)
 
 
 def _at_full_size(labels_BHW: Tensor, tones_hw: Tensor, labels_hw: Tensor) -> Tensor:

@@ -14,14 +14,14 @@ from bridge.protocol.messages import ModelCard
 from renderer.backends.runner import Runner, describe
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
-from renderer.surface_tones import surface_tones
+from renderer.surface_tones import surface_tones, tones_of_labels
 from renderer.temporal import TemporalState, remember, warp_previous
 
 
 class ReprojectingModel:
     """Labels and the warped last picture go in, a picture comes out; see `Model`.
 
-    With `tones`, labels are given the tones of their surfaces first, where depth and poses tell them.
+    With `tones`, labels are given the tones of their surfaces first: by depth and poses, or by labels alone.
     """
 
     def __init__(self, card: ModelCard, runner: Runner, device: torch.device, *, tones: bool = False) -> None:
@@ -41,8 +41,8 @@ class ReprojectingModel:
         start_s = time.perf_counter()
         warped_B3HW, valid_B1HW = _temporal_input(frame, state)
         labels_BHW = frame.labels_BHW
-        if self._tones and frame.depth_B1HW is not None and frame.motion is not None:
-            labels_BHW = surface_tones(labels_BHW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
+        if self._tones:
+            labels_BHW = _with_tones(frame)
         warped_s = time.perf_counter()
         rgb_B3HW = self._runner(labels_BHW, warped_B3HW, valid_B1HW).clamp_(-1.0, 1.0)
         inferred_s = time.perf_counter()
@@ -55,6 +55,12 @@ class ReprojectingModel:
             "to_uint8": (converted_s - inferred_s) * 1e3,
         }
         return ModelOutput(rgb, stages_ms), after
+
+
+def _with_tones(frame: ModelInput) -> Tensor:
+    if frame.depth_B1HW is None or frame.motion is None:
+        return tones_of_labels(frame.labels_BHW)
+    return surface_tones(frame.labels_BHW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
 
 
 def _temporal_input(frame: ModelInput, state: TemporalState | None) -> tuple[Tensor, Tensor]:

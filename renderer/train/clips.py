@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.errors import UsageError
+from renderer.rough_depth import GroundConfig, nearness
 from renderer.tones import without_tones
 from renderer.train.data import LabelledPhoto
 from renderer.train.motion import (
-    GroundConfig,
     HoleConfig,
     MotionConfig,
     draw_path,
     look,
     look_back,
-    nearness,
     punch_holes,
     shake_borders,
 )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from renderer.surface_tones import surface_tones
+from renderer.surface_tones import surface_tones, tones_of_labels
 from renderer.temporal import EngineMotion
 from renderer.tones import (
     BRIGHT,
@@ -119,3 +119,15 @@ def test_leaves_are_of_light_and_shade() -> None:
     toned_BHW = surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(0.0)))
     dark = float(((toned_BHW // NUM_CLASSES) % NUM_BRIGHTNESSES == DARK).float().mean())
     assert 0.1 < dark < 0.7
+
+
+def test_a_label_map_alone_gets_tones_too() -> None:
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), ROAD, dtype=torch.uint8)
+    labels_BHW[:, :40] = SKY
+    labels_BHW[:, 10:75, :80] = BUILDING
+    toned_BHW = tones_of_labels(labels_BHW)
+    assert torch.equal(toned_BHW % NUM_CLASSES, labels_BHW)
+    house = (toned_BHW[0, 10:75, :80] // NUM_CLASSES) % NUM_BRIGHTNESSES
+    assert bool((house == DARK).any())
+    assert bool((toned_BHW[0, :8] // NUM_CLASSES == COOL * NUM_BRIGHTNESSES).all())
+    assert torch.equal(toned_BHW[0, 80:], labels_BHW[0, 80:])

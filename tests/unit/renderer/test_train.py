@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from bridge.protocol.errors import LabelError, OutputError, UsageError, VidriveError
 from configs import preset_names
 from renderer.models.live import LiveGenerator, LivePicture, load_live
+from renderer.rough_depth import nearness
 from renderer.train import __main__ as command
 from renderer.train import losses, motion, perceptual
 from renderer.train.checkpoint import load_checkpoint, save_checkpoint
@@ -425,7 +426,7 @@ def test_depth_follows_from_where_things_stand() -> None:
     labels = np.full((100, 120), SKY, np.uint8)
     labels[60:] = ROAD
     labels[40:80, 50:70] = CAR
-    near = motion.nearness(labels, SHIPPED.clips.ground)
+    near = nearness(labels, SHIPPED.clips.ground)
     assert near[10, 10] == 0
     assert near[97, 10] > near[80, 10] > near[65, 10] > 0
     assert near[50, 60] == pytest.approx(near[82, 60], rel=0.1)  # a car is as near as the road that it stands on
@@ -443,7 +444,7 @@ def test_last_frame_moved_by_the_source_grid_is_this_frame(path: motion.CameraPa
     photo = np.stack([128 + 100 * np.sin(rows / 17), 128 + 100 * np.cos(columns / 13), rows + 30], -1)
     labels = np.full((160, 256), ROAD, np.uint8)
     labels[:78] = SKY
-    near = motion.nearness(labels, SHIPPED.clips.ground)
+    near = nearness(labels, SHIPPED.clips.ground)
     pixels = np.stack([columns, rows], -1)
     before, now = (
         cv2.remap(photo, *cv2.split(motion.look(pixels, near, path, frame, 0.4)), cv2.INTER_LINEAR) for frame in (1, 2)
