@@ -61,7 +61,7 @@ def surface_tones(
     labels_N, depth_N = labels_hw.reshape(-1), depth_B1HW[0, 0, 1::2, 1::2].reshape(-1)
     instances_N = None if instances_B1HW is None else instances_B1HW[0, 0, 1::2, 1::2].reshape(-1)
     places = _Places(motion, depth_N, (labels_hw.shape[0], labels_hw.shape[1]))
-    tones_N = torch.zeros(labels_N.shape)
+    tones_N = torch.zeros(labels_N.shape, device=labels_N.device)
     tones_N = torch.where(labels_N == _SKY, float(NUM_BRIGHTNESSES * SKY_TINT), tones_N)
     near_N = depth_N < _FARTHEST_M
     walls = torch.nonzero((labels_N == _BUILDING) & near_N).squeeze(1)
