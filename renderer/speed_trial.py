@@ -133,14 +133,8 @@ def half_precision_psnr_db(
     Emulated: weights and what each convolution and norm returns are rounded, sums are float32; flow and occlusion
     mask are float32 throughout, as `prepare` has them.
     """
-    rounded = copy.deepcopy(network)
-    exact = {rounded.get_submodule(name) for name in vid2vid.exact_modules(network.config)}
-    layers_of_exact = {layer for module in exact for layer in module.modules()}
-    for layer in rounded.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | StatNorm) and layer not in layers_of_exact:
-            for parameter in layer.parameters():
-                parameter.copy_(parameter.to(dtype).float())
-            layer.register_forward_hook(_rounding(dtype))
+    rounded = rounded_to(network, dtype, vid2vid.exact_modules(network.config))
+    assert isinstance(rounded, Vid2vid)
     states: dict[str, Any] = {"plain": None, "rounded": None}
     ratios: list[float] = []
     for index, frame in enumerate(frames):
@@ -148,9 +142,28 @@ def half_precision_psnr_db(
         drawn, states["plain"] = vid2vid.advance(network, given, states["plain"], REFERENCE)
         other, states["rounded"] = vid2vid.advance(rounded, given, states["rounded"], REFERENCE)
         if drawn.scales and len(ratios) < depth:
-            error = (drawn.picture_B3HW - other.picture_B3HW).square().mean()
-            ratios.append(float(10 * torch.log10(4 / error)))
+            ratios.append(psnr_db(drawn.picture_B3HW, other.picture_B3HW))
     return ratios
+
+
+def rounded_to(network: nn.Module, dtype: torch.dtype, exact: Sequence[str] = ()) -> nn.Module:
+    """Return a copy of a network whose weights, and what each convolution and norm returns, are rounded to a type.
+
+    `exact` are names of submodules that stay float32; sums are float32 everywhere.
+    """
+    rounded = copy.deepcopy(network)
+    layers_of_exact = {layer for name in exact for layer in rounded.get_submodule(name).modules()}
+    for layer in rounded.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | StatNorm) and layer not in layers_of_exact:
+            for parameter in layer.parameters():
+                parameter.data = parameter.data.to(dtype).float()
+            layer.register_forward_hook(_rounding(dtype))
+    return rounded
+
+
+def psnr_db(picture_B3HW: Tensor, other_B3HW: Tensor) -> float:
+    """Return the PSNR of a picture as against another, both [-1, 1]."""
+    return float(10 * torch.log10(4 / (picture_B3HW - other_B3HW).square().mean()))
 
 
 def _rounding(dtype: torch.dtype) -> Any:

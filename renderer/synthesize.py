@@ -55,7 +55,7 @@ def output_size(card: ModelCard, wish_hw: tuple[int, int]) -> tuple[int, int]:
     Published generators take the sizes that upstream's scripts come to: 1280x720 becomes 1280x704 where sides are
     multiples of 32. Raises UsageError for sizes beyond all reason.
     """
-    rounded = _nearest_or_larger if card.family == OWN_FAMILY else _as_upstream
+    rounded = {OWN_FAMILY: _nearest_or_larger, "vid2vid": _as_vid2vid}.get(card.family, _as_upstream)
     height_px, width_px = (rounded(side_px, card.size_multiple_px) for side_px in wish_hw)
     if height_px * width_px > MAX_PIXELS:
         raise UsageError(f"pictures of {width_px}x{height_px} are too large", "Choose a smaller --size")
@@ -67,8 +67,13 @@ def _nearest_or_larger(side_px: int, multiple: int) -> int:
 
 
 def _as_upstream(side_px: int, multiple: int) -> int:
-    """To multiples of 4 first, and each time to the even multiple of two equally near ones, as Python rounds."""
-    return max(1, round(round(side_px / 4) * 4 / multiple)) * multiple
+    """To the even multiple of two equally near ones, as Python rounds."""
+    return max(1, round(side_px / multiple)) * multiple
+
+
+def _as_vid2vid(side_px: int, multiple: int) -> int:
+    """To multiples of 4 first."""
+    return _as_upstream(round(side_px / 4) * 4, multiple)
 
 
 def synthesize(
@@ -196,7 +201,7 @@ def _before_cut(size_hw: tuple[int, int], source_hw: tuple[int, int], multiple: 
 
     Where that would be narrower than the picture they are stretched to it.
     """
-    width_px = _as_upstream(size_hw[0] * source_hw[1] // source_hw[0], multiple)
+    width_px = _as_vid2vid(size_hw[0] * source_hw[1] // source_hw[0], multiple)
     return size_hw[0], max(width_px, size_hw[1])
 
 

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -134,6 +135,18 @@ def test_sizes_are_rounded_to_the_nearest(
     tiny_model: ReprojectingModel, wish_hw: tuple[int, int], size_hw: tuple[int, int]
 ) -> None:
     assert output_size(tiny_model.card, wish_hw) == size_hw
+
+
+@pytest.mark.parametrize(
+    ("family", "wish_hw", "size_hw"),
+    [("vid2vid", (720, 1280), (704, 1280)), ("vid2vid", (47, 79), (64, 64)), ("pix2pixhd", (47, 79), (32, 64))],
+)
+def test_published_families_are_rounded_as_their_scripts_do(
+    tiny_model: ReprojectingModel, family: str, wish_hw: tuple[int, int], size_hw: tuple[int, int]
+) -> None:
+    """vid2vid goes to multiples of 4 first, and half a multiple goes to the even one."""
+    card = msgspec.structs.replace(tiny_model.card, family=family, size_multiple_px=32)
+    assert output_size(card, wish_hw) == size_hw
 
 
 def test_sizes_beyond_reason(tiny_model: ReprojectingModel) -> None:
