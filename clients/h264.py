@@ -1,18 +1,24 @@
-"""H.264 in MP4 through PyAV's libx264."""
+"""H.264 in MP4 through PyAV: by NVENC where there is one, else libx264."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-X264_OPTIONS: Final = {"preset": "ultrafast", "crf": "19"}
+OPTIONS: Final = {
+    "libx264": {"preset": "ultrafast", "crf": "19"},
+    "h264_nvenc": {"preset": "p4", "rc": "vbr", "cq": "19", "bf": "0"},
+}
+NVIDIA_DEVICE: Final = Path("/dev/nvidia0")
 ENCODER_THREADS: Final = 2
 FRAGMENT_US: Final = "250000"
 FRAGMENTED: Final = {
@@ -22,13 +28,30 @@ FRAGMENTED: Final = {
 }
 
 
+@lru_cache(maxsize=1)
+def find_encoder() -> Literal["libx264", "h264_nvenc"]:
+    """Return the encoder to use: the GPU's where one opens, which its name alone does not tell."""
+    if not NVIDIA_DEVICE.exists():
+        return "libx264"
+    try:
+        trial = av.CodecContext.create("h264_nvenc", "w")
+        assert isinstance(trial, VideoCodecContext)
+        trial.width, trial.height, trial.pix_fmt = 256, 256, "yuv420p"
+        trial.time_base = Fraction(1, 30)
+        trial.open()
+    except (FFmpegError, OSError, ValueError):
+        return "libx264"
+    return "h264_nvenc"
+
+
 class H264Encoder:
     """H.264, BT.601 limited range as OpenCV converts to it."""
 
     def __init__(self, path: Path, rate: Fraction, width_px: int, height_px: int) -> None:
         self._path = path
         self._container = av.open(str(path), "w", format="mp4", options=FRAGMENTED)
-        stream = self._container.add_stream("libx264", rate=rate, options=X264_OPTIONS)
+        encoder = find_encoder()
+        stream = self._container.add_stream(encoder, rate=rate, options=OPTIONS[encoder])
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         stream.time_base = 1 / rate
         context: VideoCodecContext = stream.codec_context

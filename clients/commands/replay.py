@@ -36,8 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_layout_argument(parser)
     parser.add_argument("--headless", action="store_true", help="no window: write a video")
     parser.add_argument(
-        "--record", metavar="FILE.mp4", type=Path, help=f"the video of --headless (default: {DEFAULT_VIDEO})"
+        "--record",
+        metavar="FILE.mp4",
+        type=Path,
+        help=f"the video of --headless, or a .gif or .webp (default: {DEFAULT_VIDEO})",
     )
+    parser.add_argument("--film", metavar="WxH@HZ", help="size and rate of the video, such as 1920x1080@60")
+    parser.add_argument("--title", action="store_true", help="the video begins with a title card")
+    parser.add_argument("--captions", metavar="FILE.srt", type=Path, help="captions of the video, a SubRip file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from bridge.edits.track import find_track
     from bridge.protocol.errors import UsageError
     from bridge.recording.reader import Recording
+    from clients.recordings.film import TITLE_S, Film, parse_film, read_captions
     from clients.recordings.replay import Beside, Player, hud_of, open_source, write_replay
     from clients.viewer.composer import Composer
     from clients.viewer.layouts import LAYOUTS, layout_named
@@ -53,13 +60,16 @@ def run(args: argparse.Namespace) -> int:
     recording = Recording(args.recording)
     if recording.note:
         print(f"warning: {recording.note}", file=sys.stderr)
-    headless = args.headless or args.record is not None
+    headless = args.headless or args.record is not None or bool(args.film or args.title or args.captions)
     if not headless and (missing := display_missing()):
         headless = True
         print(f"{missing}: writing {DEFAULT_VIDEO} instead of opening a window", file=sys.stderr)
     if args.beside and not args.model:
         raise UsageError("--beside compares with the model of --model", "Name both")
     track = find_track(args.edits)
+    size_px, rate_hz = parse_film(args.film) if args.film else (None, 0.0)
+    captions = read_captions(args.captions) if args.captions else ()
+    film = Film(size_px, rate_hz, TITLE_S if args.title else 0.0, captions)
     composer = Composer(layout_named(args.layout) if args.layout else LAYOUTS[0])
     composer.show_labels = args.labels
     with contextlib.ExitStack() as stack:
@@ -71,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             source = Beside(left, source)
         if headless:
             out = args.record or DEFAULT_VIDEO
-            write_replay(recording, source, model, out, composer)
+            write_replay(recording, source, model, out, composer, film)
             print(f"{out}: {len(recording)} frames", file=sys.stderr)
             return 0
         from clients.viewer.playback import Playback

@@ -37,10 +37,17 @@ def open_pictures(out: Path, fixed_delta_s: float, size_hw: tuple[int, int]) -> 
     if out.suffix.lower() != ".mp4":
         yield FolderOfPictures(out)
         return
+    with open_video(out, fixed_delta_s, size_hw) as recorder:
+        yield VideoOfPictures(recorder, fixed_delta_s)
+
+
+@contextlib.contextmanager
+def open_video(out: Path, picture_s: float, size_hw: tuple[int, int]) -> Iterator[Recorder]:
+    """Open an .mp4 whose pictures stand that long each; it appears under its name when it is whole."""
     unfinished = out.with_name(f".{out.name}.unfinished.mp4")
     try:
-        with Recorder(unfinished, 1.0 / fixed_delta_s, size_hw[1], size_hw[0]) as recorder:
-            yield VideoOfPictures(recorder, fixed_delta_s)
+        with Recorder(unfinished, 1.0 / picture_s, size_hw[1], size_hw[0]) as recorder:
+            yield recorder
         unfinished.replace(out)
     except OSError as error:
         raise output_error(out, error) from None

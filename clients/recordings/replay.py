@@ -10,12 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bridge.edits.track import EditTrack
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import FramePair
 from bridge.recording.reader import Recording
 from clients.progress import Progress
-from clients.recordings.output import open_pictures
+from clients.recorder import check_writable
+from clients.recordings.film import MOVING_PICTURES, Film, MovingPicture, title_card, title_lines
+from clients.recordings.output import open_video
 from clients.recordings.pairs import RecordedPairs
 from clients.recordings.render_ahead import RenderAhead
 from clients.sinks import LONGEST_HOLD_S
@@ -185,25 +190,63 @@ def hud_of(recording: Recording, model: str) -> Callable[[FramePair, str], HudSt
 
 
 def write_replay(
-    recording: Recording, source: PairSource, model: str, out: Path, composer: Composer | None = None
+    recording: Recording,
+    source: PairSource,
+    model: str,
+    out: Path,
+    composer: Composer | None = None,
+    film: Film | None = None,
 ) -> None:
-    """Write the viewer's picture of every frame to an .mp4 in simulation time; raises OutputError and UsageError."""
-    if out.suffix.lower() != ".mp4":
-        raise UsageError(f"{out} is not a video", "Name a file that ends in .mp4")
+    """Write the viewer's picture of every frame to an .mp4 in simulation time, or to a .gif or .webp.
+
+    Raises OutputError and UsageError.
+    """
+    suffix = out.suffix.lower()
+    if suffix != ".mp4" and suffix not in MOVING_PICTURES:
+        raise UsageError(f"{out} is not a video", "Name a file that ends in .mp4, .gif or .webp")
+    film = film or Film()
     hud = hud_of(recording, model)
     composer = composer or Composer()
     recorded_height, recorded_width = recording.size_hw
+    composer.size_px = film.size_px or composer.size_px
     width, height = composer.size_px or composer.layout.natural_size_px((recorded_width, recorded_height))
+    repeats, every = film.pace(recording.manifest.fixed_delta_s)
+    delta_s = recording.manifest.fixed_delta_s * every / repeats
     times_s = _steady([row.time_s for row in recording.rows])
     with (
-        open_pictures(out, recording.manifest.fixed_delta_s, (height, width)) as sink,
+        open_film(out, delta_s, (height, width)) as write,
         Progress(len(source)) as progress,
     ):
-        for index, row in enumerate(recording.rows):
+        if film.title_s:
+            card = title_card(title_lines(recording, model), (width, height))
+            for _ in range(round(film.title_s / delta_s)):
+                write(card)
+        ticks = -1
+        for index in range(len(recording.rows)):
+            before = ticks
+            ticks = round(times_s[index] / recording.manifest.fixed_delta_s)
             pair = source.wait_pair(index)
-            state = hud(pair, position_text(times_s[index], times_s[-1]))
-            sink.write(row.frame_id, row.time_s, composer.render_rgb(pair, state))
             progress.advance()
+            # Where ticks are missing the next picture stands for them too.
+            num_pictures = repeats * (ticks // every - before // every)
+            if num_pictures:
+                composer.caption = film.caption_at(times_s[index])
+                picture = composer.render_rgb(pair, hud(pair, position_text(times_s[index], times_s[-1])))
+                for _ in range(num_pictures):
+                    write(picture)
+
+
+@contextlib.contextmanager
+def open_film(out: Path, delta_s: float, size_hw: tuple[int, int]) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+    """Open a video, GIF or WebP that appears when it is whole; gives what appends a picture, (H,W,3) u8 RGB."""
+    if out.suffix.lower() in MOVING_PICTURES:
+        check_writable(out)
+        moving = MovingPicture(out, 1.0 / delta_s)
+        yield moving.write
+        moving.close()
+        return
+    with open_video(out, delta_s, size_hw) as recorder:
+        yield recorder.write
 
 
 def position_text(time_s: float, duration_s: float) -> str:

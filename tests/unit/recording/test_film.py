@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import http.server
+import queue
+import shutil
+import subprocess
+import threading
+import urllib.parse
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from bridge.protocol.errors import UsageError
+from clients.commands import replay as command
+from clients.recordings.film import Caption, Film, parse_film, read_captions
+from clients.recordings.pairs import RecordedPairs
+from clients.recordings.replay import write_replay
+from clients.viewer.composer import Composer
+from clients.viewer.layouts import layout_named
+from tests.unit.recording.recorded_drives import record
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NUM_FRAMES = 12
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("film") / "drive", NUM_FRAMES)
+
+
+def make(folder: Path, out: Path, film: Film, layout: str = "side-by-side") -> Path:
+    with RecordedPairs(folder) as pairs:
+        write_replay(pairs.recording, pairs, "tiny", out, Composer(layout_named(layout)), film)
+    return out
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize(("rate_hz", "repeats"), [(0.0, 1), (20.0, 1), (60.0, 3)])
+def test_a_film_has_a_constant_rate_and_its_duration(
+    folder: Path, tmp_path: Path, rate_hz: float, repeats: int
+) -> None:
+    path = make(folder, tmp_path / "film.mp4", Film((320, 180), rate_hz))
+    rate = Fraction(20 * repeats)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.codec_context.pix_fmt) == (320, 180, "yuv420p")
+        assert stream.average_rate == rate
+        assert stream.base_rate == rate
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        assert stream.duration * stream.time_base == Fraction(NUM_FRAMES, 20)
+        times = [frame.pts * stream.time_base for frame in container.decode(video=0) if frame.pts is not None]
+    assert times == [i / rate for i in range(NUM_FRAMES * repeats)]
+    data = path.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_slower_film_keeps_every_so_many(folder: Path, tmp_path: Path) -> None:
+    assert len(frames_of(make(folder, tmp_path / "film.mp4", Film(rate_hz=5.0)))) == NUM_FRAMES // 4
+    with pytest.raises(UsageError, match="cannot show 20 a second evenly"):
+        make(folder, tmp_path / "other.mp4", Film(rate_hz=25.0))
+    assert not (tmp_path / "other.mp4").exists()
+
+
+def test_a_film_begins_with_its_title_and_has_its_captions(folder: Path, tmp_path: Path) -> None:
+    plain = frames_of(make(folder, tmp_path / "plain.mp4", Film((640, 360))))
+    captions = (Caption(0.2, 0.4, "a car goes by"),)
+    titled = frames_of(make(folder, tmp_path / "titled.mp4", Film((640, 360), title_s=0.5, captions=captions)))
+    assert len(titled) == len(plain) + 10
+    assert np.median(titled[0]) < 32
+    assert titled[0].max() > 200
+    middle = np.s_[260:310, 220:420]
+    changed = [
+        bool((np.abs(with_it[middle].astype(int) - without[middle]) > 60).any())
+        for with_it, without in zip(titled[10:], plain, strict=True)
+    ]
+    assert changed == [4 <= i < 8 for i in range(NUM_FRAMES)]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_moving_picture_for_pages(folder: Path, tmp_path: Path, suffix: str) -> None:
+    path = make(folder, tmp_path / f"film{suffix}", Film((160, 40), 10.0))
+    read, animation = cv2.imreadanimation(str(path))
+    assert read
+    assert len(animation.frames) == NUM_FRAMES // 2
+    assert set(np.asarray(animation.durations).ravel().tolist()) == {100}
+    assert animation.frames[0].shape[:2] == (40, 160)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_captions_are_read_from_subrip(tmp_path: Path) -> None:
+    path = tmp_path / "film.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,500\nTwo\nlines\n\n2\n01:00:00,000 --> 01:00:01,000\nLater\n")
+    captions = read_captions(path)
+    assert captions == (Caption(1.0, 2.5, "Two lines"), Caption(3600.0, 3601.0, "Later"))
+    film = Film(captions=captions)
+    assert [film.caption_at(t) for t in (0.9, 1.0, 2.4, 2.5)] == ["", "Two lines", "Two lines", ""]
+    path.write_text("no times here")
+    with pytest.raises(UsageError, match=r"have no times in 'no times here'"):
+        read_captions(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_captions(tmp_path / "none.srt")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("1920x1080@60", ((1920, 1080), 60.0)), ("@60", (None, 60.0)), ("640x360", ((640, 360), 0.0))]
+)
+def test_size_and_rate_of_a_film(word: str, meant: tuple[Any, float]) -> None:
+    assert parse_film(word) == meant
+
+
+@pytest.mark.parametrize("word", ["", "1080p60", "1920x1080@", "10x10", "@0", "1920x"])
+def test_what_is_no_film_is_one_sentence(word: str) -> None:
+    with pytest.raises(UsageError, match="film"):
+        parse_film(word)
+
+
+def test_the_command_films(folder: Path, tmp_path: Path) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    out = tmp_path / "film.mp4"
+    words = [str(folder), "--record", str(out), "--layout", "planes", "--film", "640x360@60", "--title"]
+    assert command.run(parser.parse_args(words)) == 0
+    assert len(frames_of(out)) == 3 * NUM_FRAMES + 150
+    assert frames_of(out)[-1].shape == (360, 640, 3)
+
+
+PAGE = b"""<!doctype html><video id=v src=film.mp4 muted></video><script>
+const video = document.getElementById("v");
+const tell = what => fetch("/told?" + new URLSearchParams({what, duration: video.duration, width: video.videoWidth,
+  height: video.videoHeight, played: video.currentTime, error: video.error ? video.error.message : ""}));
+video.onended = () => tell("ended"); video.onerror = () => tell("failed");
+video.play().catch(error => tell("refused " + error));
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_a_film_plays_in_chromium(folder: Path, tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    film = make(folder, tmp_path / "film.mp4", Film((640, 360), 60.0)).read_bytes()
+    told: queue.Queue[dict[str, list[str]]] = queue.Queue()
+
+    class Pages(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urllib.parse.urlsplit(self.path)
+            if url.path == "/told":
+                told.put(urllib.parse.parse_qs(url.query))
+            body, kind = (film, "video/mp4") if url.path == "/film.mp4" else (PAGE, "text/html")
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so the base class calls it
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = subprocess.Popen(
+            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required",
+             f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0",
+             f"http://127.0.0.1:{server.server_address[1]}/"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            said = told.get(timeout=DEADLINE_S)
+        finally:
+            browser.terminate()
+            browser.wait(DEADLINE_S)
+            server.shutdown()
+    assert said["what"] == ["ended"], said
+    assert (said["width"], said["height"]) == (["640"], ["360"])
+    assert float(said["duration"][0]) == pytest.approx(NUM_FRAMES / 20, abs=1 / 60)
