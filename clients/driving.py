@@ -25,6 +25,7 @@ from bridge.edits.rules import NO_EDITS, Edits, load_edits
 from bridge.edits.street import EditedStreet
 from bridge.loop import FrameLoop, Sink
 from bridge.prefetch import Street
+from bridge.protocol.errors import RenderRefused, RenderServerError
 from bridge.protocol.frames import EgoControl, FramePair
 from bridge.protocol.messages import ModelCard, PictureCodec
 from bridge.render_client import RenderClient
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from clients.recordings.sink import RecordingWish
 
 RENDERER_DEADLINE_S: Final = 5.0
+WAIT_SLICE_S: Final = 0.25
 _log = logging.getLogger("vidrive")
 
 
@@ -185,7 +187,9 @@ class DriveThread:
         plan = self.plan
         cv2.setNumThreads(1)  # the cores belong to the simulator and the renderer
         with self._open_client() as client:
-            card = None if client is None else client.wait_connected(RENDERER_DEADLINE_S)
+            card = None if client is None else self._wait_for_server(client)
+            if card is None and client is not None:
+                return  # somebody closed the window while it waited
             self.model = "" if card is None else card.name
             self.standing = f"connecting to the simulator at {plan.carla_host}:{plan.carla_port}"
             with open_drive(
@@ -198,6 +202,17 @@ class DriveThread:
                 finally:
                     if recorder is not None:
                         recorder.close()  # before the simulator is cleaned up, which can take its time
+
+    def _wait_for_server(self, client: RenderClient) -> ModelCard | None:
+        """Return the card of the server's model; in a window, which says so, wait for one until it is closed."""
+        while not self._stop.is_set():
+            try:
+                return client.wait_connected(WAIT_SLICE_S if self.plan.windowed else RENDERER_DEADLINE_S)
+            except RenderServerError as error:  # noqa: PERF203 - a quarter of a second each
+                if not self.plan.windowed or isinstance(error, RenderRefused):
+                    raise
+                self.standing = f"{error.what}: waiting for one"
+        return None
 
     def _open_client(self) -> contextlib.AbstractContextManager[RenderClient | None]:
         plan = self.plan

@@ -76,12 +76,17 @@ class VideoOfPictures:
 
 
 class FolderOfPictures:
-    """A PNG a frame; a file is whole or it is not there."""
+    """A PNG a frame; a file is whole or it is not there. Frames of an earlier run are taken away."""
 
     def __init__(self, out: Path) -> None:
         if is_recording(out):
             raise UsageError(f"{out} is a recording, and pictures would lie among its files", "Choose another --out")
         self._out = make_folder(out)
+        try:
+            for stale in self._out.glob("[0-9]" * 8 + ".png"):
+                stale.unlink()
+        except OSError as error:
+            raise output_error(out, error) from None
 
     def write(self, frame_id: int, time_s: float, picture: NDArray[np.uint8]) -> None:
         """Write `FRAME_ID.png`, eight digits."""
