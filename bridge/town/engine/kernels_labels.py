@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bridge.town.engine.kernels_plane import hit_plane, set_plane
+from bridge.town.engine.kernels_plane import S_CORNER_1, S_CORNER_2, hit_plane, set_plane
 from bridge.town.engine.layout import (
     FAR_DEPTH_M,
     KERNEL_OPTIONS,
@@ -34,8 +34,9 @@ f4 = np.float32
 index = np.uintp
 ONE, HALF, QUARTER = np.float32(1), np.float32(0.5), np.float32(0.25)
 TOLERANCE = np.float32(1e-3)
-PAST_EDGE = np.float32(0.004)
-"""A depth may lie past its surface's edge by this share of itself: a few centimetres for what is near."""
+PAST_EDGE, PAST_EDGE_M = np.float32(0.125), np.float32(0.1)
+"""A pixel's centre may lie past the edge of its surface and still be taken for a place on it: on the static town, which
+mostly goes on there, as far as the depth changes by this share, on a body so many metres."""
 FAR = np.float32(FAR_DEPTH_M)
 NEAR = np.float32(NEAR_M)
 
@@ -68,7 +69,27 @@ def _goes_on(z, dx, dy, sample, x, y, t, triangle_vertex, vertex_camera, other):
 
 
 @njit(forceinline=True, **KERNEL_OPTIONS)
-def _hit(surface, params, sample, x, y, t, first_sample, triangle_vertex, vertex_camera, other):
+def _past_edge_m(surface, l1, l2):
+    """Return how far beyond the farthest of a triangle's edges the point of its plane with these weights lies."""
+    m1x, m1y, m1z = surface[S_CORNER_1], surface[S_CORNER_1 + 1], surface[S_CORNER_1 + 2]
+    m2x, m2y, m2z = surface[S_CORNER_2], surface[S_CORNER_2 + 1], surface[S_CORNER_2 + 2]
+    # a weight's gradient is one over the height above the edge where it is zero
+    past_1 = -l1 / math.sqrt(m1x * m1x + m1y * m1y + m1z * m1z)
+    past_2 = -l2 / math.sqrt(m2x * m2x + m2y * m2y + m2z * m2z)
+    mx, my, mz = m1x + m2x, m1y + m2y, m1z + m2z
+    return max(past_1, past_2, (l1 + l2 - ONE) / math.sqrt(mx * mx + my * my + mz * mz))
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def _ends_before(surface, z, near, l1, l2, is_body):
+    """Whether a triangle ends before the pixel's centre, where its plane has depth z; `near`: its own sample's."""
+    if is_body:
+        return _past_edge_m(surface, l1, l2) > PAST_EDGE_M
+    return abs(z - near) > PAST_EDGE * near
+
+
+@njit(forceinline=True, **KERNEL_OPTIONS)
+def _hit(surface, params, sample, x, y, t, first_sample, triangle_vertex, triangle_info, vertex_camera, other):
     """Return depth, corner weights and image point of a pixel's surface, whose plane is set up.
 
     At the centre, unless the surface ends before it: then at the triangle's own first sample. `other`
@@ -84,7 +105,7 @@ def _hit(surface, params, sample, x, y, t, first_sample, triangle_vertex, vertex
         near, _, n1, n2 = hit_plane(surface, ex, ey)
         # Seen at a flat angle a surface runs far within a pixel: whether it does is asked only where it matters.
         if not is_hit or (
-            abs(z - near) > PAST_EDGE * near
+            _ends_before(surface, z, near, l1, l2, triangle_info[index(t), TRI_OBJECT] != 0)
             and not _goes_on(z, dx, dy, sample, x, y, t, triangle_vertex, vertex_camera, other)
         ):
             z, l1, l2, px, py = near, n1, n2, sx, sy
@@ -105,7 +126,7 @@ def label_rows(row0, row1, sample, triangle_info, object_actor, semantic, instan
 
 
 @njit(**KERNEL_OPTIONS)
-def depth_rows(row0, row1, sample, triangle_vertex, vertex_camera, params, surface, other, depth_m):
+def depth_rows(row0, row1, sample, triangle_vertex, triangle_info, vertex_camera, params, surface, other, depth_m):
     """Write rows of `depth_m` (H,W) f32: distance along the optical axis, sky FAR_DEPTH_M.
 
     `surface` and `other` (S_PLANE_COUNT,) f32 are scratch.
@@ -120,7 +141,9 @@ def depth_rows(row0, row1, sample, triangle_vertex, vertex_camera, params, surfa
                 if t != prepared:
                     set_plane(triangle_vertex, vertex_camera, index(t), surface)
                     prepared = t
-                depth_m[y, x] = _hit(surface, params, sample, x, y, t, first, triangle_vertex, vertex_camera, other)[0]
+                depth_m[y, x] = _hit(
+                    surface, params, sample, x, y, t, first, triangle_vertex, triangle_info, vertex_camera, other
+                )[0]
 
 
 @njit(**KERNEL_OPTIONS)
@@ -147,7 +170,9 @@ def flow_rows(
                 if t != prepared:
                     set_plane(triangle_vertex, vertex_camera, index(t), surface)
                     prepared = t
-                _, l1, l2, px, py = _hit(surface, params, sample, x, y, t, first, triangle_vertex, vertex_camera, other)
+                _, l1, l2, px, py = _hit(
+                    surface, params, sample, x, y, t, first, triangle_vertex, triangle_info, vertex_camera, other
+                )
                 l0 = f4(1) - l1 - l2
                 corner = triangle_vertex
                 i0, i1, i2 = index(corner[index(t), 0]), index(corner[index(t), 1]), index(corner[index(t), 2])
@@ -182,7 +207,9 @@ def normal_rows(
                 if t != prepared:
                     set_plane(triangle_vertex, vertex_camera, index(t), surface)
                     prepared = t
-                _, l1, l2, _, _ = _hit(surface, params, sample, x, y, t, first, triangle_vertex, vertex_camera, other)
+                _, l1, l2, _, _ = _hit(
+                    surface, params, sample, x, y, t, first, triangle_vertex, triangle_info, vertex_camera, other
+                )
                 l1, l2 = min(f4(1), max(f4(0), l1)), min(f4(1), max(f4(0), l2))
                 l0 = max(f4(0), f4(1) - l1 - l2)
                 corner, n = triangle_vertex, vertex_shading

@@ -329,6 +329,7 @@ class TownPainter:
                 last,
                 buffers.sample,
                 mesh.triangle_vertex,
+                mesh.triangle_info,
                 self._vertex_camera,
                 params,
                 np.empty(S_PLANE_COUNT, np.float32),
