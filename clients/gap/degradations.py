@@ -26,10 +26,11 @@ from bridge.protocol.labels import palette
 from clients.gap.label_maps import COMMON_SPACE, find_maps
 from clients.gap.measures import MEASURES
 from clients.gap.picture_comparison import extractor_or_reason, measures
-from clients.gap.picture_statistics import PictureSample, describe
+from clients.gap.picture_statistics import HEIGHT_PX, WIDTH_PX, PictureSample, describe
 from clients.gap.pictures import find_pictures
 from clients.gap.statistics import ROAD, count, total
 from clients.progress import Progress
+from renderer.picture_features import fit_picture
 
 CAR, PERSON, BUILDING, TREE = 8, 9, 1, 5
 NUM_PICTURES: Final = 40  # of each side
@@ -243,14 +244,19 @@ def main(words: Sequence[str]) -> int:
         counted = np.unique(np.linspace(0, len(maps) - 1, min(len(maps), 2 * NUM_MAPS)).round().astype(int))
         kinds = list(OF_PICTURES.values())
         with Progress(len(chosen) // 2 * (2 + sum(len(d.strengths) for d in kinds))) as progress:
-            pictures = [sources[i][0].read(sources[i][1]) for i in chosen]
+            read = [sources[i][0].read(sources[i][1]) for i in chosen]
+            pictures = [fit_picture(rgb, WIDTH_PX, HEIGHT_PX) for rgb in read]  # strengths are those of what is seen
             of_pictures = degrade_pictures(pictures, [maps[i] for i in chosen], args.features, progress.advance)
         of_maps = degrade_maps([maps[i] for i in counted])
     except VidriveError as error:
         print(f"error: {error.what}. {error.hint}", file=sys.stderr)
         return 2
     page = _page(args.real.name, len(counted), len(chosen), of_maps, of_pictures)
-    args.out.write_text(page)
+    try:
+        args.out.write_text(page)
+    except OSError as error:
+        print(f"error: {args.out} cannot be written ({error.strerror}). Choose another --out", file=sys.stderr)
+        return 2
     wrong = not_monotone(of_maps[0], of_maps[1], list(OF_MAPS.values()))
     wrong += not_monotone(of_pictures[0], of_pictures[1], kinds)
     print("\n".join(wrong) or "every measure moves as its definition says")
@@ -262,8 +268,9 @@ def _page(name: str, num_maps: int, num_pictures: int, of_maps: Any, of_pictures
         "# What the measures of `vidrive gap` do when streets are made worse\n\n"
         f"Made by `python -m clients.gap.degradations --real DIR` on {num_maps} label maps and {num_pictures} of their "
         f"pictures, of CamVid's `{name}` split (Brostow, Fauqueur and Cipolla 2009): every second frame stands for the "
-        "real set, the frames between are degraded. **Bold**: measures that by their definition grow with the "
-        "strength; the command fails if one does not. Numbers only: no picture of CamVid is here.\n\n"
+        "real set, the frames between are degraded, pictures at 320x240. **Bold**: measures that by their "
+        "definition grow with the strength; the command fails if one does not. Numbers only: no picture of CamVid is "
+        "here.\n\n"
         + as_markdown("Label maps", of_maps[0], of_maps[1], list(OF_MAPS.values()))
         + f"\nFeature network: {of_pictures[2]}.\n\n"
         + as_markdown("Pictures", of_pictures[0], of_pictures[1], list(OF_PICTURES.values()))
