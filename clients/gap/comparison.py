@@ -148,8 +148,8 @@ def compare_units(
                 value,
                 float(np.mean(floors)) if floors else float("nan"),
                 max(floors, default=float("nan")),
-                max(0.0, 2 * value - float(lower)),
-                max(0.0, 2 * value - float(upper)),
+                float(np.maximum(0.0, 2 * value - float(lower))),
+                float(np.maximum(0.0, 2 * value - float(upper))),
                 float("nan") if worst is None else measure.distance(worst, wholes[1]),
             )
         )

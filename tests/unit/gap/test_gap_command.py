@@ -43,7 +43,14 @@ def test_a_report_says_what_is_apart(tmp_path: Path, capsys: pytest.CaptureFixtu
     measures = {measure["name"]: measure for measure in report["measures"]}
     assert measures["top of the road"]["value"] == pytest.approx(15 / 96, abs=0.02)
     assert measures["top of the road"]["floor"] < 0.02
-    assert measures["change"]["value"] is None, "nobody knows how many frames there are to a second"
+    change = measures["change"]
+    assert change["value"] is change["low"] is change["high"] is None, (
+        "nobody knows how many frames there are to a second"
+    )
+    assert main([*words, "--rate", "10", "--out", str(tmp_path / "rated")]) == 0
+    rated = {m["name"]: m for m in json.loads((tmp_path / "rated" / "gap.json").read_text())["measures"]}
+    assert rated["change"]["value"] > 0
+    capsys.readouterr()
     assert report["sets"]["real"]["sequences"] == 4
     assert any(line.startswith("Pitch the camera up") for line in report["advice"])
     page = (tmp_path / "report" / "index.html").read_text()
