@@ -302,16 +302,18 @@ def run_server(
     ready: Callable[[str], None] | None = None,
     secret_key: Path | None = None,
     backend: BackendName = "auto",
+    *,
+    stabilise: bool = False,
 ) -> None:
-    """Load a model and serve it until an exception such as KeyboardInterrupt ends it.
+    """Load a model and serve it until an exception such as KeyboardInterrupt ends it; `stabilise` steadies it.
 
     `ready` is called with the endpoint, its port filled in, once clients can connect.
     """
     sockets.check_listen(listen, secret_key)
-    model = load_model(model_name, device_name, backend=backend)
+    model = load_model(model_name, device_name, ModelOptions(stabilise=stabilise), backend)
     announce(model_name, model.device)
     warm_up(model)
-    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name))
+    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, stabilise))
     with RenderServer(model, listen, secret_key=secret_key, looks=looks) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:
@@ -319,9 +321,10 @@ def run_server(
         server.serve()
 
 
-def _load_look(device_name: str, name: str, style: str) -> Model:
+def _load_look(device_name: str, stabilise: bool, name: str, style: str) -> Model:
     """A model that a client changes to, warmed up: its first frame must not be late."""
-    model = load_model(name, device_name, ModelOptions(style=read_style(style)) if style else None)
+    steady = stabilise and name not in shipped_names()  # those are steady by themselves
+    model = load_model(name, device_name, ModelOptions(style=read_style(style) if style else None, stabilise=steady))
     warm_up(model)
     return model
 

@@ -70,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="of a recording: without its edits, with them, or with those of a YAML file (default: recorded)",
     )
+    parser.add_argument(
+        "--stabilise", action="store_true", help="steady a published generator's pictures by a recording's motion"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
 
 
@@ -84,6 +87,10 @@ def run(args: argparse.Namespace) -> int:
         return _render_recording(args, wish_hw)
     if args.edits:
         raise UsageError(f"--edits edits recordings, and {args.input} is none", "Leave out --edits")
+    if args.stabilise:
+        raise UsageError(
+            "label maps alone do not tell depth and motion", "Leave out --stabilise, or render a recording"
+        )
     planes = dense_channels(args.model)
     sequences = find_sequences(args.input, planes)
     if args.first_frames:
@@ -132,7 +139,7 @@ def _options(args: argparse.Namespace) -> ModelOptions:
     from renderer.models.imported import ModelOptions
     from renderer.models.style import read_style
 
-    return ModelOptions(style=read_style(args.style) if args.style else None)
+    return ModelOptions(style=read_style(args.style) if args.style else None, stabilise=args.stabilise)
 
 
 def _count(number: int, noun: str) -> str:

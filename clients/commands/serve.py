@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs the generator; auto is the fastest that is installed (default: %(default)s)",
     )
     parser.add_argument(
+        "--stabilise", action="store_true", help="steady a published generator's pictures by the engine's motion"
+    )
+    parser.add_argument(
         "--curve-secret",
         type=Path,
         metavar="FILE",
@@ -53,5 +56,6 @@ def run(args: argparse.Namespace) -> int:
         ready=lambda endpoint: print(f"ready {endpoint}", flush=True),
         secret_key=args.curve_secret,
         backend=args.backend,
+        stabilise=args.stabilise,
     )
     return 0

@@ -31,6 +31,8 @@ class ModelOptions:
 
     speed: Speed = field(default_factory=Speed)
     style: Any = None
+    stabilise: bool = False
+    """Whether pictures are steadied by the engine's motion; see `renderer.models.stabilised`."""
 
 
 def load_imported(name: str, device: torch.device, options: ModelOptions) -> Model:

@@ -22,6 +22,7 @@ from renderer.models.base import Model
 from renderer.models.imported import ModelOptions, load_imported
 from renderer.models.live import LiveGenerator, load_live
 from renderer.models.reprojecting import ReprojectingModel
+from renderer.models.stabilised import StabilisedModel
 
 log: Final = logging.getLogger("renderer")
 DEFAULT_MODEL: Final = "street-photo"
@@ -85,8 +86,12 @@ def load_model(
     if name not in shipped_names() and weights_store.is_imported(name):
         if backend not in ("auto", "eager"):
             raise UsageError(f"{name} is a published generator, and those run in torch", "Leave --backend out")
-        return load_imported(name, open_device(device_name), options or ModelOptions())
+        options = options or ModelOptions()
+        model = load_imported(name, open_device(device_name), options)
+        return StabilisedModel(model) if options.stabilise else model
     preset = find_preset(name)
+    if options is not None and options.stabilise:
+        raise UsageError(f"{name} blends its pictures with the last ones by itself", "Leave --stabilise out")
     if options is not None and options.style is not None:
         style.refuse(name)
     if not preset.weights:
