@@ -132,6 +132,10 @@ class FrameLoop:
         """
         self._changes.append((act, reason))
 
+    def do(self, act: Callable[[], None]) -> None:
+        """Do something in the loop's thread before the next tick, which leaves temporal state as it is."""
+        self._changes.append((act, ""))
+
     def respawn(self) -> None:
         """Put the ego vehicle elsewhere before the next tick; temporal state begins anew."""
         self.change(self._street.respawn, "the ego vehicle was put elsewhere")
@@ -252,7 +256,7 @@ class FrameLoop:
         while self._changes:
             act, reason = self._changes.popleft()
             act()
-            self.new_sequence(reason)
+            self._new_sequence = reason or self._new_sequence
         delay_s = self._keeper.book_s() if self._keeper is not None else 0.0
         if self.mode == "record" and self._flight is not None:
             delay_s = max(delay_s, self._just_in_time.delay_s())

@@ -124,6 +124,11 @@ class RenderClient:
         return self._card
 
     @property
+    def drawing_model(self) -> str:
+        """The name of the model that frames are sent to, "" without a server; reads nothing, unlike `card`."""
+        return "" if self._card is None else self._card.name
+
+    @property
     def connected(self) -> bool:
         """Whether a server has accepted this client and has not been lost since."""
         return self.card is not None

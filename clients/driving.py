@@ -10,8 +10,9 @@ import argparse
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,9 +25,9 @@ from bridge.edits.desk import EditDesk
 from bridge.edits.rules import NO_EDITS, Edits, load_edits
 from bridge.edits.street import EditedStreet
 from bridge.loop import FrameLoop, Sink
-from bridge.prefetch import Street
-from bridge.protocol.errors import RenderRefused, RenderServerError
-from bridge.protocol.frames import EgoControl, FramePair
+from bridge.prefetch import ControlSource, Street
+from bridge.protocol.errors import RenderRefused, RenderServerError, VidriveError
+from bridge.protocol.frames import FramePair
 from bridge.protocol.messages import ModelCard, PictureCodec
 from bridge.render_client import RenderClient
 from bridge.trace import Trace
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 RENDERER_DEADLINE_S: Final = 5.0
 WAIT_SLICE_S: Final = 0.25
+SAID_S: Final = 3.0  # how long a sentence stands
 _log = logging.getLogger("vidrive")
 
 
@@ -123,7 +125,15 @@ class DriveThread:
         self.recorded_s = 0.0
         self.desk = EditDesk(plan.edits)
         self._loop: FrameLoop | None = None
-        self._control: EgoControl | None = None
+        self.mouse = ""  # what the mouse does, for the HUD
+        self._weather = ""
+        self._said = ""
+        self._said_until_s = 0.0
+        self._wished = ("", "")  # model and style
+        self._look_problem: VidriveError | None = None
+        self._street: Drive | None = None
+        self._client: RenderClient | None = None
+        self._controls: ControlSource | None = None
         self._stop = threading.Event()
         # Instead of the thread's own `join`: up to Python 3.12 a signal's exception in there marks it as ended.
         self._ended = threading.Event()
@@ -155,11 +165,54 @@ class DriveThread:
         if self._error is not None:
             raise self._error
 
-    def set_control(self, control: EgoControl | None) -> None:
-        """Drive by this control from the next tick on; None is the autopilot."""
-        self._control = control
+    def take_controls(self, source: ControlSource) -> None:
+        """Ask this for the driver's wish at the last moment before each tick."""
+        self._controls = source
         if self._loop is not None:
-            self._loop.set_control(control)
+            self._loop.take_controls(source)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence for a moment; "" is none."""
+        if sentence:
+            self._said, self._said_until_s = sentence, time.monotonic() + SAID_S
+
+    def step_weather(self, direction: int) -> None:
+        """Change to the next weather (1) or the one before (-1)."""
+        loop, street = self._loop, self._street
+        if loop is not None and street is not None:
+
+            def change() -> None:
+                self._weather = street.weather.step(direction)
+
+            loop.change(change, "the weather changed")
+
+    def next_mount(self) -> None:
+        """Move the cameras to the next mount."""
+        loop, street = self._loop, self._street
+        if loop is not None and street is not None:
+            loop.change(lambda: self.say(f"camera: {street.next_mount()}"), "the cameras were moved")
+
+    def next_model(self, direction: int) -> None:
+        """Change to the next model of the inference server (1) or the one before (-1)."""
+        names = self._client.looks.models if self._client is not None else ()
+        if len(names) < 2:
+            self.say(f"the inference server has one model: {self.model}" if names else "there is no inference server")
+            return
+        now = names.index(self.model) if self.model in names else 0
+        self._change_look(names[(now + direction) % len(names)], "")
+
+    def change_style(self, style: str) -> None:
+        """Change the style of the model that draws: a seed, "" its own."""
+        self._change_look(self._wished[0], style)
+
+    def _change_look(self, model: str, style: str) -> None:
+        loop, client = self._loop, self._client
+        if loop is None or client is None:
+            self.say("there is no inference server")
+            return
+        self._wished = model, style
+        self.say(f"loading {model or self.model}{f', style {style}' if style else ''}")
+        loop.do(lambda: client.change_look(model, style))
 
     def respawn(self) -> None:
         """Put the ego vehicle elsewhere."""
@@ -196,6 +249,7 @@ class DriveThread:
                 plan.session, plan.rig, host=plan.carla_host, port=plan.carla_port, seed=plan.seed
             ) as street:
                 self.standing = "waiting for the first frame"
+                self._street = street
                 try:
                     with self._open_recording(street, card) as recording:
                         self._drive(street, client, [*self._sinks(recorder), *recording])
@@ -247,7 +301,8 @@ class DriveThread:
         )
         with loop:
             self._loop = loop
-            loop.set_control(self._control)
+            self._client = client
+            loop.take_controls(self._controls)
             loop.run(plan.num_ticks, keep_going=lambda: not self._stop.is_set())
 
     def _open_recorder(self) -> Recorder | None:
@@ -271,11 +326,34 @@ class DriveThread:
         return sinks
 
     def _hud(self, pair: FramePair) -> HudState:
-        return self._meter.state(pair, self._told(pair), self.model)
+        self._look_at_looks()
+        state = self._meter.state(pair, self._told(pair), self.model)
+        chosen = {
+            "edits": self.desk.summary(),
+            "weather": self._weather,
+            "mouse": self.mouse,
+            "look": f"style {self._wished[1]}" if self._wished[1] else "",
+        }
+        return replace(state, **chosen) if any(chosen.values()) else state
+
+    def _look_at_looks(self) -> None:
+        """Take what became of a wish for another look."""
+        client = self._client
+        if client is None:
+            return
+        if client.drawing_model and client.drawing_model != self.model:
+            self.model = client.drawing_model
+        problem = client.looks.problem
+        if problem is not None and problem is not self._look_problem:
+            self.say(problem.what)
+            self._wished = self.model, ""
+        self._look_problem = problem
 
     def _told(self, pair: FramePair) -> str:
         """The notice on the picture; also logged, once when it comes and once when it goes."""
         notice = "" if pair.rendered is not None else f"{pair.notice or 'no renderer'}: showing the original"
+        if not notice and time.monotonic() < self._said_until_s:
+            return self._said
         if self.trace.shown == 0:
             _log.info("driving: the first frame has come")
         self.standing = ""

@@ -2,55 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Final
 
 from clients.driving import DriveThread
 from clients.viewer.composer import Composer
-from clients.viewer.controls import KeyboardDriver
 from clients.viewer.display import WindowDisplay
 from clients.viewer.keys import Action
-from clients.viewer.screen import Screen
+from clients.viewer.pads import Pads
+from clients.viewer.screen import REFRESH_S, Screen
+from clients.viewer.seat import Seat
 from clients.viewer.window import Window
+from clients.viewer.wishes import Wishes
 
 TITLE: Final = "vidrive"
+READ_EVERY_S: Final = 0.004  # how often keys and pads are read while the next pair is waited for
 
 
 class Cockpit:
-    """Shows a drive in a window and drives it by keyboard. For the main thread."""
+    """Shows a drive in a window and drives it by keyboard, gamepad or wheel. For the main thread."""
 
     def __init__(self, drive: DriveThread, display: WindowDisplay) -> None:
         self._drive = drive
         self._display = display
         self._composer = Composer(drive.plan.layout)
-        self._driver = KeyboardDriver()
 
     def run(self) -> bool:
         """Show the drive until it ends; return whether a person closed the window before."""
         rig = self._drive.plan.rig
         closed = False
-        with Window(TITLE, *self._composer.layout.natural_size_px((rig.width_px, rig.height_px))) as window:
+        with (
+            Window(TITLE, *self._composer.layout.natural_size_px((rig.width_px, rig.height_px))) as window,
+            contextlib.closing(Pads()) as pads,
+        ):
+            seat = Seat(pads)
             screen = Screen(window, self._composer, self._display, lambda: self._drive.standing)
-            window.take_mouse = screen.take
-            last_step_s = time.monotonic()
+            wishes = Wishes(self._drive, self._composer, window)
+            window.take_mouse = lambda event: wishes.take_mouse(event) or screen.take(event)
+            self._drive.take_controls(seat.sample)
             while self._drive.running:
-                screen.show()
-                now_s = time.monotonic()
-                closed = self._take_keys(window, screen, now_s - last_step_s) or closed
-                last_step_s = now_s
+                shown = self._display.wait(0.0)
+                wishes.frame = wishes.frame if shown is None else shown[0].sensor
+                screen.show(0.0)
+                closed = self._read_until_next(window, screen, seat, wishes) or closed
         return closed
 
-    def _take_keys(self, window: Window, screen: Screen, duration_s: float) -> bool:
-        """Hand the keys on; return whether they ask to quit."""
+    def _read_until_next(self, window: Window, screen: Screen, seat: Seat, wishes: Wishes) -> bool:
+        """Take keys, mouse and pads until there is a pair to show or it is time to refresh; return whether to quit."""
         quits = False
-        for action in window.take_keys(self._driver):
-            if action is Action.QUIT:
-                self._drive.stop()
-                quits = True
-            elif action is Action.RESPAWN:
-                self._drive.respawn()
-            else:
-                screen.act(action)
-        control = self._driver.step(duration_s)
-        self._drive.set_control(control if self._driver.driving else None)
-        return quits
+        end_s = time.monotonic() + REFRESH_S
+        while True:
+            for action in window.take_keys(seat):
+                if action is Action.QUIT:
+                    self._drive.stop()
+                    quits = True
+                elif not wishes.act(action):
+                    screen.act(action)
+            seat.was_read()
+            left_s = end_s - time.monotonic()
+            if quits or left_s <= 0.0 or self._display.wait(min(READ_EVERY_S, left_s)) is not None:
+                return quits

@@ -15,8 +15,19 @@ THROTTLE_PER_S: Final = 6.0  # manual_control adds 0.1 a frame at 60 frames a se
 BRAKE_PER_S: Final = 12.0  # and 0.2 a frame
 STEER_PER_S: Final = 0.5  # 5e-4 a millisecond
 MAX_STEER: Final = 0.7
+TOP_GEAR: Final = 6
 _TAKE_OVER: Final = frozenset(
-    {Action.THROTTLE, Action.BRAKE, Action.LEFT, Action.RIGHT, Action.HAND_BRAKE, Action.REVERSE}
+    {
+        Action.THROTTLE,
+        Action.BRAKE,
+        Action.LEFT,
+        Action.RIGHT,
+        Action.HAND_BRAKE,
+        Action.REVERSE,
+        Action.MANUAL_GEARS,
+        Action.GEAR_DOWN,
+        Action.GEAR_UP,
+    }
 )
 
 
@@ -34,23 +45,38 @@ class KeyboardDriver:
         self._brake = 0.0
         self._steer = 0.0
         self._reverse = False
+        self._gear: int | None = None
 
     def press(self, code: int, *, shift: bool = False) -> Action | None:
         """Take a key that went down; return what it does, None if it does nothing."""
         key = find_key(code, shift=shift)
         if key is None:
             return None
-        if key.action in _TAKE_OVER:
-            self.driving = True
         if key.held:
             self._held[code] = key.action
-        elif key.action is Action.REVERSE:
-            self._reverse = not self._reverse
-        elif key.action is Action.AUTOPILOT:
-            self.driving = not self.driving
-        if key.action in (Action.AUTOPILOT, Action.RESPAWN):
-            self._rest()
+        self.do(key.action)
         return key.action
+
+    @property
+    def any_held(self) -> bool:
+        """Whether a key is held that drives."""
+        return bool(self._held)
+
+    def do(self, action: Action) -> None:
+        """Do what a key or a button of another device means for the driver."""
+        if action in _TAKE_OVER:
+            self.driving = True
+        if action is Action.REVERSE:
+            self._reverse = not self._reverse
+        elif action is Action.MANUAL_GEARS:
+            self._gear = 1 if self._gear is None else None
+        elif action in (Action.GEAR_DOWN, Action.GEAR_UP) and self._gear is not None:
+            step = 1 if action is Action.GEAR_UP else -1
+            self._gear = min(TOP_GEAR, max(-1, self._gear + step))
+        elif action is Action.AUTOPILOT:
+            self.driving = not self.driving
+        if action in (Action.AUTOPILOT, Action.RESPAWN):
+            self._rest()
 
     def release(self, code: int) -> None:
         """Take a key that went up."""
@@ -69,7 +95,8 @@ class KeyboardDriver:
             throttle=self._throttle,
             brake=self._brake,
             steer=self._steer,
-            reverse=self._reverse,
+            reverse=self._reverse if self._gear is None else self._gear < 0,
+            gear=self._gear,
             hand_brake=self._is(Action.HAND_BRAKE),
         )
 
@@ -86,3 +113,4 @@ class KeyboardDriver:
     def _rest(self) -> None:
         self._throttle = self._brake = self._steer = 0.0
         self._reverse = False
+        self._gear = None

@@ -46,6 +46,7 @@ class HudMeter:
             display_hz=rates_hz["display"],
             control_hz=rates_hz["control"],
             frame_age_ms=pair.age_ms,
+            input_age_ms=self._trace.input_age_ms,
             num_dropped=self._trace.dropped,
             num_resets=self._trace.resets,
             model=model,

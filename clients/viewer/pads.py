@@ -119,6 +119,7 @@ class Pads:
         self._pads: dict[int, tuple[pygame.joystick.JoystickType, PadPreset]] = {}
         self._active: int | None = None
         self._held: set[Action] = set()
+        self._rested: set[tuple[int, int]] = set()  # pedals that were seen at rest, by pad and axis
         pygame.joystick.init()
 
     def close(self) -> None:
@@ -143,8 +144,8 @@ class Pads:
             return None
         pad, preset = self._pads[self._active]
         return EgoControl(
-            throttle=preset.throttle.value(_axis(pad, preset.throttle.axis)),
-            brake=preset.brake.value(_axis(pad, preset.brake.axis)),
+            throttle=self._pressed(pad, preset.throttle),
+            brake=self._pressed(pad, preset.brake),
             steer=preset.steer.value(_axis(pad, preset.steer.axis)),
             reverse=reverse,
             hand_brake=Action.HAND_BRAKE in self._held,
@@ -160,7 +161,7 @@ class Pads:
     def _moved(self, event: pygame.event.Event) -> tuple[bool, Action | None]:
         _, preset = self._pads[event.instance_id]
         if event.type == pygame.JOYAXISMOTION:
-            moved = _is_pressed(preset, event.axis, event.value)
+            moved = self._is_moved(preset, event.instance_id, event.axis, event.value)
             self._active = event.instance_id if moved else self._active
             return moved, None
         action: Action | None = None
@@ -178,20 +179,24 @@ class Pads:
             action = Action[preset.hat[side].upper()] if side in preset.hat else None
         return False, action
 
+    def _is_moved(self, preset: PadPreset, pad_id: int, axis: int, reading: float) -> bool:
+        """Whether a reading is somebody's wish: some triggers say that they are half pressed until they are touched."""
+        for pedal in (preset.throttle, preset.brake):
+            if pedal.axis == axis and pedal.value(reading) == 0.0:
+                self._rested.add((pad_id, axis))
+            elif pedal.axis == axis and (pad_id, axis) in self._rested and pedal.value(reading) > TAKES_OVER:
+                return True
+        return preset.steer.axis == axis and abs(preset.steer.value(reading)) > TAKES_OVER
+
+    def _pressed(self, pad: pygame.joystick.JoystickType, pedal: Pedal) -> float:
+        rested = (pad.get_instance_id(), pedal.axis) in self._rested
+        return pedal.value(_axis(pad, pedal.axis)) if rested else 0.0
+
     def _hold(self, action: Action, *, down: bool) -> None:
         if down:
             self._held.add(action)
         else:
             self._held.discard(action)
-
-
-def _is_pressed(preset: PadPreset, axis: int, reading: float) -> bool:
-    values = (
-        (preset.steer.axis, abs(preset.steer.value(reading))),
-        (preset.throttle.axis, preset.throttle.value(reading)),
-        (preset.brake.axis, preset.brake.value(reading)),
-    )
-    return any(number == axis and value > TAKES_OVER for number, value in values)
 
 
 def _axis(pad: pygame.joystick.JoystickType, number: int) -> float:

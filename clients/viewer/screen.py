@@ -35,9 +35,9 @@ class Screen:
         self._last_shown_s = self._began_s = time.monotonic()
         self._was_standing = ""
 
-    def show(self) -> None:
-        """Show the next pair when it comes; without one, keep the window fresh."""
-        waiting = self._display.wait(REFRESH_S)
+    def show(self, timeout_s: float = REFRESH_S) -> None:
+        """Show the next pair, if it comes in time; without one, keep the window fresh."""
+        waiting = self._display.wait(timeout_s)
         if waiting is not None:
             self._last, self._last_shown_s, self._was_standing = waiting, time.monotonic(), self._standing()
             self._window.draw(lambda surface: self._composer.draw(surface, *waiting))

@@ -17,8 +17,8 @@ import pygame.display
 import pygame.event
 
 from bridge.protocol.errors import UsageError
-from clients.viewer.controls import KeyboardDriver
 from clients.viewer.keys import Action
+from clients.viewer.seat import Seat
 
 FIRST_WIDTH_PX: Final = 1280
 FIRST_SHARE: Final = 0.5  # of the desktop's width: HiDPI displays have more pixels, not more room
@@ -113,7 +113,7 @@ class Window:
         surface_width, surface_height = self.size_px
         return at_px[0] * surface_width / max(1, width), at_px[1] * surface_height / max(1, height)
 
-    def take_keys(self, driver: KeyboardDriver) -> list[Action]:
+    def take_keys(self, driver: Seat) -> list[Action]:
         """Hand all keys since the last call to the driver; return what they do, in order (closing is QUIT)."""
         actions: list[Action] = []
         for event in self.take_events():
@@ -129,6 +129,8 @@ class Window:
                 driver.release_all()
             elif event.type in MOUSE:
                 self.take_mouse(event)
+            elif (action := driver.take_pad(event)) is not None:
+                actions.append(action)
         return actions
 
     def take_events(self) -> list[pygame.event.Event]:

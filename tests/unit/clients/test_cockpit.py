@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,13 +9,20 @@ import numpy as np
 import pygame
 import pytest
 
+from bridge.edits.desk import EditDesk
+from bridge.edits.rules import load_edits
+from bridge.prefetch import ControlSource
 from bridge.protocol.frames import CameraIntrinsics, EgoControl, FramePair, SensorFrame
-from clients.viewer import screen, window
+from clients.viewer import cockpit, screen, window
 from clients.viewer.cockpit import Cockpit
 from clients.viewer.composer import Composer
 from clients.viewer.display import WindowDisplay
 from clients.viewer.hud import HudState
+from clients.viewer.keys import KEYS, Action
 from clients.viewer.layouts import LAYOUTS
+from clients.viewer.screen import Screen
+from clients.viewer.seat import Seat
+from clients.viewer.wishes import Wishes
 
 DEADLINE_S = 30.0
 
@@ -28,6 +36,10 @@ class Drive:
         self.running = True
         self.controls: list[EgoControl | None] = []
         self.num_respawns = 0
+        self.asked: list[str] = []
+        self.desk = EditDesk(load_edits("town"))
+        self.mouse = ""
+        self.source: ControlSource | None = None
 
     def stop(self) -> None:
         self.running = False
@@ -35,8 +47,23 @@ class Drive:
     def respawn(self) -> None:
         self.num_respawns += 1
 
-    def set_control(self, control: EgoControl | None) -> None:
-        self.controls.append(control)
+    def take_controls(self, source: ControlSource) -> None:
+        self.source = source
+
+    def step_weather(self, direction: int) -> None:
+        self.asked.append(f"weather {direction}")
+
+    def next_mount(self) -> None:
+        self.asked.append("mount")
+
+    def next_model(self, direction: int) -> None:
+        self.asked.append(f"model {direction}")
+
+    def change_style(self, style: str) -> None:
+        self.asked.append(f"style {style}")
+
+    def say(self, sentence: str) -> None:
+        self.asked.extend([sentence] if sentence else [])
 
 
 def pair(frame_id: int) -> FramePair:
@@ -58,7 +85,7 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> Drive:
     return Drive()
 
 
-def run(drive: Drive, keys_by_round: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> Cockpit:
+def run(drive: Drive, keys_by_round: list[list[Any]], monkeypatch: pytest.MonkeyPatch) -> Cockpit:
     """Run a cockpit that presses these keys, one round after the other, and then closes the window."""
     rounds = iter(keys_by_round)
     take_keys = window.Window.take_keys
@@ -66,11 +93,16 @@ def run(drive: Drive, keys_by_round: list[list[int]], monkeypatch: pytest.Monkey
     def press_and_take(self: window.Window, driver: Any) -> list[Any]:
         keys = next(rounds, None)
         for key in keys or ():
-            pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+            code, mod = key if isinstance(key, tuple) else (key, 0)
+            pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code, mod=mod))
         if keys is None:
             pygame.event.post(pygame.event.Event(pygame.QUIT))
-        return take_keys(self, driver)
+        actions = take_keys(self, driver)
+        assert drive.source is not None
+        drive.controls.append(drive.source().control)
+        return actions
 
+    monkeypatch.setattr(cockpit, "REFRESH_S", 0.0)  # one reading of the keys between two pictures
     monkeypatch.setattr(window.Window, "take_keys", press_and_take)
     made = Cockpit(cast("Any", drive), WindowDisplay(lambda _: HudState()))
     assert made.run()
@@ -135,3 +167,49 @@ def test_pairs_are_shown_and_silence_is_told(drive: Drive, monkeypatch: pytest.M
     assert told.is_set()
     assert notices[0] == ""
     assert notices[-1].startswith("no frame from the simulator for")
+
+
+def test_every_key_of_the_table_does_something_in_the_window(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(action: Action) -> list[Any]:
+        key = next(key for key in KEYS if key.action is action)
+        return [(key.codes[0], pygame.KMOD_LSHIFT if key.shift else 0)]
+
+    acted: list[Action] = []
+    for taker in (Wishes, Screen):
+        act = taker.act
+
+        def note(self: Any, action: Action, act: Any = act) -> bool:
+            done = act(self, action)
+            acted.extend([action] if done else [])
+            return done
+
+        monkeypatch.setattr(taker, "act", note)
+    others = [key.action for key in KEYS if key.group != "driving" and key.action is not Action.QUIT]
+    run(drive, [press(action) for action in others], monkeypatch)
+    assert acted == others
+    assert drive.asked[:3] == ["weather 1", "weather -1", "mount"]
+    assert {"model 1", "model -1", "style 1", "there is nothing to take back"} <= set(drive.asked)
+    assert [rule.enabled for rule in drive.desk.edits.rules] == [False, False, True]
+    assert not drive.desk.on
+    assert drive.mouse == "paint to vegetation, 12 px"
+
+
+def test_every_driving_key_changes_what_is_driven(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [key for key in KEYS if key.group == "driving" and key.action is not Action.AUTOPILOT]
+    manual = [pygame.K_m]
+    for key in keys:
+        seat = Seat()
+        before = [seat.press(code) for code in manual] and seat.sample().control
+        if key.action in (Action.REVERSE, Action.MANUAL_GEARS):
+            seat, before = Seat(), None
+        assert seat.press(key.codes[0]) is key.action
+        time.sleep(0.002)
+        assert seat.sample().control not in (None, before)
+
+
+def test_the_age_of_input_is_that_of_the_last_reading() -> None:
+    seat = Seat()
+    seat.was_read()
+    sample = seat.sample()
+    assert sample.control is None
+    assert 0.0 <= time.monotonic() - sample.read_s < 1.0

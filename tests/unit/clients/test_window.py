@@ -7,9 +7,11 @@ import pygame
 import pytest
 
 from bridge.protocol.errors import UsageError
+from bridge.protocol.frames import EgoControl
 from clients.viewer.composer import Composer
-from clients.viewer.controls import Action, KeyboardDriver
 from clients.viewer.hud import HudState
+from clients.viewer.keys import Action
+from clients.viewer.seat import Seat
 from clients.viewer.window import Window, display_missing
 from tests.unit.clients.test_composer import GREEN, RED, pair
 
@@ -63,25 +65,25 @@ def test_full_screen_and_back(window: Window) -> None:
 
 
 def test_keys_reach_the_driver_and_closing_quits(window: Window) -> None:
-    driver = KeyboardDriver()
+    driver = Seat()
     window.take_keys(driver)
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_w))
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_F12))
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_l))
     pygame.event.post(pygame.event.Event(pygame.QUIT))
     assert window.take_keys(driver) == [Action.THROTTLE, Action.LABELS, Action.QUIT]
-    assert driver.step(0.1).throttle > 0
+    assert (driver.sample().control or EgoControl()).throttle > 0
     pygame.event.post(pygame.event.Event(pygame.KEYUP, key=pygame.K_w))
     assert window.take_keys(driver) == []
-    assert driver.step(0.1).throttle == 0
+    assert (driver.sample().control or EgoControl()).throttle == 0
 
 
 def test_a_window_that_loses_focus_takes_the_foot_off(window: Window) -> None:
-    driver = KeyboardDriver()
+    driver = Seat()
     driver.press(pygame.K_w)
     pygame.event.post(pygame.event.Event(pygame.WINDOWFOCUSLOST))
     window.take_keys(driver)
-    assert driver.step(0.1).throttle == 0
+    assert (driver.sample().control or EgoControl()).throttle == 0
 
 
 def test_a_display_that_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
