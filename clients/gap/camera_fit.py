@@ -117,7 +117,7 @@ def fit_camera(
     best = start
     for steps in _STEPS:
         for _ in range(_MAX_ROUNDS):
-            closer = min(_neighbours(best, steps), key=distance)
+            closer = min(_neighbours(best, steps, start), key=distance)
             if distance(closer) >= distance(best):
                 break
             best = closer
@@ -144,12 +144,13 @@ def told(fitted: Fitted, rig: RigPreset, session: SessionPreset) -> list[str]:
     ]
 
 
-def _neighbours(camera: Vector, steps: Vector) -> list[Vector]:
+def _neighbours(camera: Vector, steps: Vector, start: Vector) -> list[Vector]:
     found = []
     for axis, (step, (low, high)) in enumerate(zip(steps, _LIMITS, strict=True)):
         for signed in (-step, step):
             moved = list(camera)
-            moved[axis] = float(np.clip(camera[axis] + signed, low, high))
+            lowest = max(low, start[axis]) if axis == 0 else low  # below it may be the car's own bonnet
+            moved[axis] = float(np.clip(camera[axis] + signed, lowest, high))
             found.append((moved[0], moved[1], moved[2]))
     return found
 
