@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "town": "the embedded street simulator, for anything that speaks CARLA 0.9.16",
     "serve": "the inference server",
     "render": "synthesize pictures from a folder of label maps",
+    "train": "train a generator on pictures with label maps, or on what another one draws",
     "gap": "how far a simulator's label maps are from real ones, beside what real drives differ by",
     "weights": "import published checkpoints, list and verify them",
     "doctor": "check this machine: one sentence and one remedy for each thing",

@@ -83,6 +83,11 @@ def find_sequences(root: Path, dense_channels: int = 0) -> list[LabelSequence]:
     return _Finder(root, None, dense_channels).find()
 
 
+def find_in_layout(root: Path, layout: Layout) -> list[LabelSequence]:
+    """Return the sequences of label maps of a root in one published layout; errors as `find_sequences`."""
+    return _Finder(root, layout, 0).find()
+
+
 def with_first_frames(sequences: list[LabelSequence], folder: Path) -> list[LabelSequence]:
     """Return the sequences with the pictures of a folder to begin with: in sequence folders of the same names, or, of a
     single sequence, in the folder itself. Raises UsageError if one of them has none."""

@@ -1,6 +1,6 @@
 """`python -m renderer.train PRESET --data DIR`: trains a generator, or measures one that is there.
 
-DIR holds train/ and val/, each with image/NAME.jpg and label/NAME.png; without val/ nothing is measured.
+What DIR holds depends on the preset's family: docs/training.md.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -19,15 +20,21 @@ if __name__ == "__main__":
 import msgspec
 
 from bridge.protocol.errors import OutputError, UsageError, VidriveError, WeightsError
+from configs import preset_names
 from renderer.models.live import LiveGenerator, load_live
+from renderer.train.arguments import add_arguments
 from renderer.train.card import write_model
+from renderer.train.check import check_photos
 from renderer.train.checkpoint import load_checkpoint
 from renderer.train.data import LabelledPhoto, load_photos
 from renderer.train.evaluate import Metrics, evaluate
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
 from renderer.train.run import train
+from renderer.train.settings import apply_settings
 from renderer.train.trainer import Trainer
+from renderer.train.video.preset import KIND as VIDEO_KIND
+from renderer.train.video.preset import is_video_preset
 
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -35,9 +42,13 @@ EXIT_INTERRUPTED: Final = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    args = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m renderer.train", description="Train a generator on pictures with label maps."
+    )
+    add_arguments(parser)
+    args = parser.parse_args(argv)
     try:
-        return _measure(args) if args.evaluate is not None else _train(args)
+        return run(args)
     except VidriveError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -46,43 +57,58 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m renderer.train", description="Train a live generator on photos with label maps."
-    )
-    parser.add_argument("preset", help="name of a preset in configs/train, or the path of a .yaml file")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with train/ and val/")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where results go (default: runs/PRESET)")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=_positive(float), metavar="M", help="stop after that long; --resume goes on")
-    length.add_argument("--steps", type=_positive(int), metavar="N", help="length of the run instead of the preset's")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
-    parser.add_argument("--seed", type=int, default=0, help="of first weights and data order (default: 0)")
-    parser.add_argument("--evaluate", type=Path, metavar="FILE", help="measure a weights file instead of training one")
-    return parser
+def run(args: argparse.Namespace) -> int:
+    """Do what the flags say; raises VidriveError."""
+    if args.list:
+        return _list()
+    if not args.preset or args.data is None:
+        raise UsageError("training needs a preset and --data DIR", "vidrive train --list says which presets there are")
+    if args.check_data:
+        return _check_data(args)
+    if is_video_preset(args.preset):
+        from renderer.train.video import command
+
+        return command.run(args, _say)
+    return _measure(args) if args.evaluate is not None else _train(args)
 
 
-def _positive(kind: type[int] | type[float]):
-    def parse(text: str) -> int | float:
-        value = kind(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
+def _list() -> int:
+    for kind in ("train", VIDEO_KIND):
+        for name in preset_names(kind):
+            header = (resources.files("configs") / kind / f"{name}.yaml").read_text().splitlines()[0]
+            print(header.removeprefix("# "))
+    return 0
 
 
-def _train(args: argparse.Namespace) -> int:
-    preset = find_train_preset(args.preset)
+def _check_data(args: argparse.Namespace) -> int:
+    if is_video_preset(args.preset):
+        from renderer.train.video import command
+
+        sentences = command.check_data(args)
+    else:
+        sentences = check_photos(args.data, _read_preset(args))
+    for sentence in sentences:
+        print(sentence)
+    if not sentences:
+        print(f"{args.data} is as {args.preset} needs it")
+    return EXIT_ERROR if sentences else 0
+
+
+def _read_preset(args: argparse.Namespace) -> TrainPreset:
+    preset = apply_settings(find_train_preset(args.preset), args.set)
     if args.steps is not None:
         schedule = msgspec.structs.replace(preset.schedule, num_steps=args.steps)
         preset = msgspec.structs.replace(preset, schedule=schedule)
+    return preset
+
+
+def _train(args: argparse.Namespace) -> int:
+    preset = _read_preset(args)
     folder = _open_folder(args.out or Path("runs") / preset.name)
     photos, validation = _load_data(args.data, preset)
     trainer = Trainer(preset, photos, load_feature_network(), args.seed)
     if args.resume:
-        path = load_checkpoint(folder, trainer)
+        path = load_checkpoint(folder, trainer, _say)
         _say(f"goes on from step {trainer.step_index} of {path}")
     _say(f"{len(photos)} photos to learn from, {len(validation)} to look at; results go to {folder}")
     limit_s = None if args.minutes is None else args.minutes * 60
@@ -94,7 +120,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    preset = find_train_preset(args.preset)
+    preset = _read_preset(args)
     try:
         generator = load_live(args.evaluate)
     except (ValueError, OSError) as error:
@@ -138,6 +164,7 @@ def _open_folder(folder: Path) -> Path:
 def _command(args: argparse.Namespace) -> str:
     words = ["python -m renderer.train", args.preset, "--data DIR"]
     words += [f"--steps {args.steps}"] if args.steps is not None else []
+    words += [f"--set {setting}" for setting in args.set]
     words += [f"--seed {args.seed}"] if args.seed else []
     return " ".join(words)
 

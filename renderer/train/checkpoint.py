@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import torch
 from safetensors import SafetensorError
 
 from bridge.protocol.errors import OutputError, UsageError
-from renderer.train.preset import TrainPreset
-from renderer.train.trainer import Trainer
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 _PREVIOUS_NAME: Final = "checkpoint.previous.pt"
 _UNREADABLE: Final = (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError)
+
+
+class Resumable(Protocol):
+    """A trainer: what it was set to do, and all that a run changes."""
+
+    @property
+    def preset(self) -> msgspec.Struct:
+        """What decides how the run goes."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a later run needs to go on."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state; raises KeyError, ValueError or RuntimeError for another's."""
+        ...
 
 
 @contextmanager
@@ -44,16 +59,21 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def save_checkpoint(folder: Path, trainer: Trainer) -> None:
-    """Write the run's state to FOLDER/checkpoint.pt; the one before stays as checkpoint.previous.pt."""
+def save_checkpoint(folder: Path, trainer: Resumable, state: Mapping[str, Any] | None = None) -> None:
+    """Write the run's state to FOLDER/checkpoint.pt; the one before stays as checkpoint.previous.pt.
+
+    `state` is the trainer's, where it has been asked for already.
+    """
+    state = trainer.state_dict() if state is None else state
     with replacing(folder / CHECKPOINT_NAME, folder / _PREVIOUS_NAME) as unfinished:
-        torch.save({"preset": _text(trainer.preset), "trainer": trainer.state_dict()}, unfinished)
+        torch.save({"preset": _text(trainer.preset), "trainer": state}, unfinished)
 
 
-def load_checkpoint(folder: Path, trainer: Trainer) -> Path:
+def load_checkpoint(folder: Path, trainer: Resumable, say: Callable[[str], None] | None = None) -> Path:
     """Bring a trainer to the state of the newest whole checkpoint of a folder; return which file that was.
 
-    Raises UsageError where there is none, or where it is of another preset.
+    One that is damaged is passed over, with a sentence to `say`. Raises UsageError where there is none, or where it is
+    of another preset.
     """
     paths = [path for name in (CHECKPOINT_NAME, _PREVIOUS_NAME) if (path := folder / name).is_file()]
     if not paths:
@@ -64,10 +84,12 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> Path:
         if reason is None:
             return path
         reasons.append(f"{path.name}: {reason}")
+        if say is not None and path is not paths[-1]:
+            say(f"{path.name} is damaged ({reason}) and not used; the one before it is")
     raise UsageError(f"no checkpoint in {folder} can be read ({'; '.join(reasons)})", "Begin the run anew")
 
 
-def _try_load(path: Path, trainer: Trainer) -> str | None:
+def _try_load(path: Path, trainer: Resumable) -> str | None:
     """Bring a trainer to the state of a checkpoint; return why not, if it is not a whole one."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -78,11 +100,11 @@ def _try_load(path: Path, trainer: Trainer) -> str | None:
     return None
 
 
-def _text(preset: TrainPreset) -> str:
+def _text(preset: msgspec.Struct) -> str:
     return msgspec.json.encode(preset).decode()
 
 
-def _refuse_other_preset(path: Path, text: Any, preset: TrainPreset) -> None:
+def _refuse_other_preset(path: Path, text: Any, preset: msgspec.Struct) -> None:
     before: dict[str, Any] = msgspec.json.decode(text)
     now: dict[str, Any] = msgspec.json.decode(_text(preset))
     if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):

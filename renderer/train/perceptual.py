@@ -64,6 +64,10 @@ class EfficientNetLite0:
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = {key: value.detach() for key, value in tensors.items()}
 
+    def to(self, device: torch.device) -> EfficientNetLite0:
+        """Return the same network on a device."""
+        return EfficientNetLite0({key: value.to(device) for key, value in self._tensors.items()})
+
     def features(self, rgb_B3HW: Tensor, num_levels: int | None = None) -> list[Tensor]:
         """Return six levels, at 1/2, 1/2, 1/4, 1/8, 1/16 and 1/16 of the size; see `FeatureNetwork`."""
         levels = [self._stem(rgb_B3HW)]

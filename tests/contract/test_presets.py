@@ -19,9 +19,12 @@ from configs import load_preset, preset_names
 from renderer import weights_catalogue
 from renderer.models.family import find_family, shapes_of
 from renderer.models.registry import DEFAULT_MODEL, find_preset, load_model, model_names, shipped_names
+from renderer.models.vid2vid_networks import Vid2vid
 from renderer.train.preset import find_train_preset
+from renderer.train.video.networks import StageNetworks
+from renderer.train.video.preset import check_preset, find_video_preset
 
-KINDS = ("edits", "models", "mounts", "pads", "rigs", "sessions", "train")
+KINDS = ("edits", "models", "mounts", "pads", "rigs", "sessions", "train", "train_video")
 MAX_WEIGHTS_BYTES = 16_000_000
 
 
@@ -62,6 +65,16 @@ def test_training_preset_makes_a_model_that_is_served(name: str) -> None:
     training, model = find_train_preset(name), find_preset(name)
     assert training.label_space == model.label_space
     assert model.licence.startswith(training.provenance.licence)
+
+
+@pytest.mark.parametrize("name", preset_names("train_video"))
+def test_video_training_preset_loads_and_its_networks_build(name: str) -> None:
+    preset = check_preset(find_video_preset(name))
+    assert preset.name == name
+    with torch.device("meta"):
+        generator = Vid2vid(preset.generator)
+        for stage in range(len(preset.schedule.stages)):
+            StageNetworks(preset, stage, generator, None)
 
 
 @pytest.mark.parametrize("kind", ["rigs", "sessions"])

@@ -1,0 +1,28 @@
+"""What is wrong with a data set of photos with label maps, sentence by sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridge.protocol.errors import VidriveError
+from renderer.train.clips import check_photo_sizes
+from renderer.train.data import load_photos
+from renderer.train.preset import TrainPreset
+
+
+def check_photos(folder: Path, preset: TrainPreset) -> list[str]:
+    """Return a sentence for each thing that is wrong with FOLDER/train and FOLDER/val; every file is read."""
+    sentences: list[str] = []
+    for split in ("train", "val"):
+        if split == "val" and not (folder / split).is_dir():
+            sentences.append(
+                f"{folder} has no val/, so nothing can be measured. Add some photos that are not trained on"
+            )
+            continue
+        try:
+            photos = load_photos(folder / split, preset.data, preset.generator.num_labels)
+            if split == "train":
+                check_photo_sizes(photos, preset.clips)
+        except VidriveError as error:
+            sentences.append(str(error))
+    return sentences
