@@ -60,9 +60,7 @@ def _step_of(line: bytes) -> float:
 
 def _open_tensorboard(folder: Path, step: int) -> Any:
     if importlib.util.find_spec("tensorboard") is None:
-        raise UsageError(
-            "TensorBoard is not installed", "pip install 'vidrive[tensorboard]', or --set report.tensorboard=false"
-        )
+        raise UsageError("TensorBoard is not installed", "pip install tensorboard, or --set report.tensorboard=false")
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=step + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ def draw_load(
             planes[now - load.num_past : now + 1], config.num_labels, config.foreground_labels, num_scales, REFERENCE
         )
         black = past is None and number == 0 and config.first_pictures == "none"
-        drawings = network.draw(stacks, pictures, blend=not black)
+        drawings = network.draw(partial(network.read_labels, stacks), pictures, blend=not black)
         finest = drawings[-1]
         current_BCHW = stacks[-1].planes_BCHW[:, -config.frame_channels :]
         real_B3HW, last_B3HW = frames.real_T3HW[now][None], frames.real_T3HW[now - 1][None]

@@ -66,6 +66,11 @@ class VideoTrainer:
         self._refused_in_a_row = 0
         self._enter(moment_of(0, schedule))
 
+    @property
+    def discriminators(self) -> nn.Module:
+        """Those of the stage."""
+        return self._networks.discriminators
+
     def close(self) -> None:
         """End the threads that read ahead."""
         self._readers.shutdown(cancel_futures=True)

@@ -1,0 +1,60 @@
+"""Reference flow and the data sets it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge.protocol.errors import LabelError
+from renderer.train.video.preset import VideoPreset
+from renderer.train.video.reference_flow import confidence, estimate_flow, read_flow
+from renderer.train.video.sequences import Load, find_train_sequences, read_load
+
+from .conftest import HEIGHT_PX, STEP_PX, WIDTH_PX, DrawClip, changed, draw_frame
+
+
+def test_estimated_flow_points_to_the_last_picture() -> None:
+    (last, _), (now, _) = draw_frame(0), draw_frame(1)
+    flow, sure = estimate_flow(now, last)
+    assert sure.mean() > 0.7
+    assert np.median(flow[sure][:, 0]) == pytest.approx(STEP_PX, abs=0.3)  # the street has moved to the left
+    assert np.median(flow[sure][:, 1]) == pytest.approx(0, abs=0.2)
+
+
+def test_flow_is_not_believed_where_pictures_differ() -> None:
+    (last, _), (now, _) = draw_frame(0), draw_frame(1)
+    now[20:30, 20:40] = 255 - now[20:30, 20:40]
+    flow, sure = estimate_flow(now, last)
+    believed = sure & confidence(now, last, flow, 0.02)
+    assert believed[22:28, 24:36].mean() < 0.1
+    assert believed[40:, 5:80].mean() > 0.5
+
+
+def test_flow_files_hold_motion_and_are_scaled(tmp_path: Path) -> None:
+    motion = np.full((8, 16, 2), (-2.0, 1.0), np.float32)
+    motion[0, 0] = np.nan
+    np.save(tmp_path / "flow.npy", motion)
+    flow, sure = read_flow(tmp_path / "flow.npy", (4, 8))
+    assert flow[3, 3].tolist() == [1.0, -0.5]
+    assert sure[2, 2]
+    assert not sure[:, -1].any()  # comes from beyond the border
+    np.save(tmp_path / "flow.npy", motion[..., 0])
+    with pytest.raises(LabelError, match=r"holds float32 \(8, 16\). Write \(height, width, 2\) floats"):
+        read_flow(tmp_path / "flow.npy", (4, 8))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_load_holds_frames_that_belong_together(tiny: VideoPreset, draw_clip: DrawClip, mirrored: bool) -> None:
+    preset = changed(tiny, data=changed(tiny.data, width_px=WIDTH_PX, height_px=HEIGHT_PX))
+    sequences = find_train_sequences(draw_clip(1, 6, flow=True), preset)
+    load = Load(0, 2, 2, 3, True, mirrored, (HEIGHT_PX, WIDTH_PX))
+    frames = read_load(sequences, load, preset.data, reads_instances=False)
+    rgb, labels = draw_frame(3)
+    turn = slice(None, None, -1 if mirrored else 1)
+    assert np.array_equal(frames.labels_THW[3].numpy(), labels[:, turn])
+    real = ((frames.real_T3HW[3] + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    assert np.array_equal(real, rgb[:, turn])
+    assert frames.flow_N2HW[:, 0].unique().tolist() == [-STEP_PX if mirrored else STEP_PX]
+    assert frames.confidence_N1HW.mean() > 0.9
