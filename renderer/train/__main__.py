@@ -27,6 +27,7 @@ from renderer.train.card import write_model
 from renderer.train.check import check_photos
 from renderer.train.checkpoint import load_checkpoint
 from renderer.train.data import LabelledPhoto, load_photos
+from renderer.train.distil import LIKE, PRESET_NAME, TAUGHT_FOLDER, distil_preset, teach
 from renderer.train.evaluate import Metrics, evaluate
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
@@ -63,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
         return _list()
     if not args.preset or args.data is None:
         raise UsageError("training needs a preset and --data DIR", "vidrive train --list says which presets there are")
+    if args.preset == PRESET_NAME:
+        return _distil(args)
+    if args.teacher:
+        raise UsageError("--teacher is of distil", "vidrive train distil --teacher NAME --data DIR")
     if args.check_data:
         return _check_data(args)
     if is_video_preset(args.preset):
@@ -104,8 +109,22 @@ def _read_preset(args: argparse.Namespace) -> TrainPreset:
 
 def _train(args: argparse.Namespace) -> int:
     preset = _read_preset(args)
-    folder = _open_folder(args.out or Path("runs") / preset.name)
-    photos, validation = _load_data(args.data, preset)
+    return _train_photos(args, preset, args.data, _open_folder(args.out or Path("runs") / preset.name))
+
+
+def _distil(args: argparse.Namespace) -> int:
+    if args.check_data or args.evaluate is not None:
+        raise UsageError("distil takes label maps and trains", f"Check or measure with {LIKE}")
+    folder = _open_folder(args.out or Path("runs") / PRESET_NAME)
+    args.preset = LIKE
+    preset = _read_preset(args)
+    lesson = teach(args.teacher, args.data, folder / TAUGHT_FOLDER, preset.label_space, _say)
+    args.preset = PRESET_NAME
+    return _train_photos(args, distil_preset(preset, lesson), folder / TAUGHT_FOLDER, folder)
+
+
+def _train_photos(args: argparse.Namespace, preset: TrainPreset, data: Path, folder: Path) -> int:
+    photos, validation = _load_data(data, preset)
     trainer = Trainer(preset, photos, load_feature_network(), args.seed)
     if args.resume:
         path = load_checkpoint(folder, trainer, _say)
@@ -164,6 +183,7 @@ def _open_folder(folder: Path) -> Path:
 def _command(args: argparse.Namespace) -> str:
     words = ["python -m renderer.train", args.preset, "--data DIR"]
     words += [f"--steps {args.steps}"] if args.steps is not None else []
+    words += [f"--teacher {args.teacher}"] if args.teacher else []
     words += [f"--set {setting}" for setting in args.set]
     words += [f"--seed {args.seed}"] if args.seed else []
     return " ".join(words)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-import av
+import cv2
 import numpy as np
 import torch
-from av.error import FFmpegError
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.errors import OutputError
 from bridge.protocol.labels import palette
 from renderer.models.vid2vid_networks import Vid2vid
-from renderer.train.checkpoint import replacing
 from renderer.train.preview import picture_of, write_picture
 from renderer.train.video.preset import VideoPreset
 from renderer.train.video.rolling import draw_load
@@ -61,18 +58,18 @@ def write_preview(folder: Path, step: int, frames: NDArray[np.uint8]) -> None:
 
 
 def write_video(path: Path, frames: NDArray[np.uint8]) -> None:
-    """Write frames (N,H,W,3) u8 RGB as H.264; raises OutputError where that cannot be."""
-    height_px, width_px = (side // 2 * 2 for side in frames.shape[1:3])
+    """Write frames (N,H,W,3) u8 RGB as an .mp4 (MPEG-4 Part 2); raises OutputError where that cannot be."""
+    unfinished = path.with_name(f".{path.name}")  # of the same suffix: OpenCV chooses the container by it
+    size_px = (frames.shape[2], frames.shape[1])
+    writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), _FRAMES_A_SECOND, size_px)
     try:
-        with replacing(path) as unfinished, av.open(str(unfinished), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=Fraction(_FRAMES_A_SECOND))
-            stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"  # pyright: ignore[reportAttributeAccessIssue]
-            for rgb in frames:
-                cut = np.ascontiguousarray(rgb[:height_px, :width_px])
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(cut, format="rgb24")))  # pyright: ignore[reportAttributeAccessIssue]
-            container.mux(stream.encode())  # pyright: ignore[reportAttributeAccessIssue]
-    except FFmpegError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror})", "Choose another --out") from None
+        if not writer.isOpened():
+            raise OutputError(f"{path} cannot be written", "Choose another --out")
+        for rgb in frames:
+            writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    finally:
+        writer.release()
+    unfinished.replace(path)
 
 
 def _levels(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
