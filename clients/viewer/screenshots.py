@@ -66,7 +66,7 @@ def take(folder: Path, recording: Path, model: str, frame: int, sizes_px: list[t
     with open_source(recording, model, "cpu", None) as (source, name):
         index = frame % len(source)
         pairs = [source.wait_pair(i) for i in range(index + 1)][-REMEMBERED:]
-    hud = hud_of_drive(Recording(recording), pairs, name)
+    hud = hud_of_recording(Recording(recording), pairs, name)
     before, pair = pairs[-2:] if len(pairs) > 1 else (pairs[0], pairs[0])
     for width, height in sizes_px:
         composer = Composer()
@@ -89,20 +89,15 @@ def take(folder: Path, recording: Path, model: str, frame: int, sizes_px: list[t
     yield _write(folder / "window.png", window_bgra(pair, hud))
 
 
-def hud_of_drive(recording: Recording, pairs: Sequence[FramePair], model: str) -> HudState:
-    """Return what the HUD says at the last of some pairs, as far as the recording tells."""
+def hud_of_recording(recording: Recording, pairs: Sequence[FramePair], model: str) -> HudState:
+    """Return what the HUD says at the last of some pairs: what the recording knows, so no rates."""
     period_ms = recording.manifest.fixed_delta_s * 1e3
     own_ms = {row.frame_id: row.stages_ms for row in recording.rows}
     history = tuple(stage_groups(pair, own_ms[pair.sensor.frame_id]) for pair in pairs)
-    slowest_ms = max(float(np.median(stages)) for stages in zip(*history, strict=True))
-    rate_hz = 1e3 / max(period_ms, slowest_ms)
+    start_s, end_s = recording.rows[0].time_s, recording.rows[-1].time_s
     return HudState(
-        simulator_hz=rate_hz,
-        neural_hz=rate_hz if model else 0.0,
-        display_hz=rate_hz,
-        control_hz=60.0,
-        frame_age_ms=sum(history[-1]),
         model=model,
+        position=f"{pairs[-1].sensor.time_s - start_s:.2f} of {end_s - start_s:.1f} s",
         verdict=verdict(history, period_ms),
         history=history if any(map(any, history)) else (),
         period_ms=period_ms,
