@@ -68,10 +68,14 @@ def open_source(
 
     prepare_process()
     from clients.recordings.rendering import picture_size, render_pairs
+    from renderer.backends.choice import recorded_backend
     from renderer.models.registry import load_model
 
-    model = load_model(model_name, device_name)
-    size_hw = picture_size(model.card, Recording(folder).size_hw, None)
+    recording = Recording(folder)
+    card = recording.manifest.card
+    backend = recorded_backend(card.dtype if card is not None and card.name == model_name else "")
+    model = load_model(model_name, device_name, backend=backend)
+    size_hw = picture_size(model.card, recording.size_hw, None)
     with RenderAhead(folder, lambda pairs: render_pairs(pairs, model, size_hw), track) as ahead:
         yield ahead, model.card.name
 
