@@ -313,7 +313,7 @@ def run_server(
     model = load_model(model_name, device_name, ModelOptions(stabilise=stabilise), backend)
     announce(model_name, model.device)
     warm_up(model)
-    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, stabilise))
+    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, backend, stabilise))
     with RenderServer(model, listen, secret_key=secret_key, looks=looks) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:
@@ -321,10 +321,11 @@ def run_server(
         server.serve()
 
 
-def _load_look(device_name: str, stabilise: bool, name: str, style: str) -> Model:
+def _load_look(device_name: str, backend: BackendName, stabilise: bool, name: str, style: str) -> Model:
     """A model that a client changes to, warmed up: its first frame must not be late."""
-    steady = stabilise and name not in shipped_names()  # those are steady by themselves
-    model = load_model(name, device_name, ModelOptions(style=read_style(style) if style else None, stabilise=steady))
+    is_own = name in shipped_names()  # steady by themselves, and the only ones that other runtimes draw
+    options = ModelOptions(style=read_style(style) if style else None, stabilise=stabilise and not is_own)
+    model = load_model(name, device_name, options, backend if is_own else "auto")
     warm_up(model)
     return model
 
