@@ -131,6 +131,7 @@ def test_check_data_says_what_is_wrong(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_five_times_it_ends_with_the_weights_of_an_uninterrupted_run(
     preset: Path, draw_clip: DrawClip, tmp_path: Path
 ) -> None:
