@@ -25,7 +25,9 @@ manager.set_color(lamps[:1], carla.Color(10, 20, 200))
 manager.set_intensity(lamps[:1], 250.0)
 for _ in range(5):
     frame = world.tick()
-    watching.wait_for_tick() if watching.get_snapshot().frame < frame else None
+    deadline = time.monotonic() + 10.0
+    while watching.get_snapshot().frame < frame and time.monotonic() < deadline:
+        time.sleep(0.005)  # wait_for_tick would miss a tick that comes just before it is called
 others = watching.get_lightmanager().get_all_lights(carla.LightGroup.Street)
 answer(count=len(lamps), first=first, place=xyz(lamps[0].location), id=lamps[0].id,
        now=[[l.is_on, l.intensity, l.color.b] for l in others[:3]])
