@@ -1,0 +1,126 @@
+"""Presets of configs/train, and the command that trains them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from bridge.protocol.errors import UsageError, VidriveError
+from configs import preset_names
+from renderer.models.live import LiveGenerator, load_live
+from renderer.train import __main__ as command
+from renderer.train.data import LabelledPhoto
+from renderer.train.discriminator import Discriminators
+from renderer.train.preset import TrainPreset, find_train_preset
+from renderer.train.run import train
+
+from .conftest import RandomFeatures, assert_same, changed, differs, make_trainer, weights_of
+
+
+@pytest.mark.parametrize("name", preset_names("train"))
+def test_every_training_preset_loads_and_names_its_licence(name: str) -> None:
+    preset = find_train_preset(name)
+    assert preset.name == name
+    assert preset.provenance.licence
+    with torch.device("meta"):
+        LiveGenerator(preset.generator)
+        Discriminators(preset.generator.num_labels, preset.discriminators)
+
+
+def test_bad_presets_are_refused_in_a_sentence(tmp_path: Path, tiny: TrainPreset) -> None:
+    with pytest.raises(UsageError, match=r"no training preset 'street'. Use one of .*street-photo"):
+        find_train_preset("street")
+    path = tmp_path / "mine.yaml"
+    with pytest.raises(UsageError, match=r"mine.yaml cannot be read \(No such file"):
+        find_train_preset(str(path))
+    path.write_bytes(msgspec.yaml.encode(tiny))
+    assert find_train_preset(str(path)) == tiny
+    path.write_text(path.read_text().replace("coarse_pool_px", "coarse_pool"))
+    with pytest.raises(UsageError, match=r"does not fit: .*coarse_pool"):
+        find_train_preset(str(path))
+    path.write_bytes(msgspec.yaml.encode(changed(tiny, preview=changed(tiny.preview, width_px=50))))
+    with pytest.raises(UsageError, match=r"the preview of preset tiny .* 50x32. Both sides must be multiples of 16"):
+        find_train_preset(str(path))
+
+
+@pytest.fixture
+def run_command(tiny: TrainPreset, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.setattr(command, "load_feature_network", RandomFeatures)
+    preset = tmp_path / "tiny.yaml"
+    preset.write_bytes(msgspec.yaml.encode(tiny))
+
+    def run(*flags: str, folder: Path = data) -> int:
+        return command.main([str(preset), "--data", str(folder), "--out", str(tmp_path / "out"), *flags])
+
+    return run
+
+
+def test_command_trains_measures_and_writes_a_card(
+    run_command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command() == 0
+    said = capsys.readouterr().err
+    assert "5 photos to learn from, 5 to look at" in said
+    assert "step 4/4, 0 min left: coarse" in said
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoint.pt",
+        "checkpoint.previous.pt",
+        "preview_000002.png",
+        "preview_000004.png",
+        "tiny.json",
+        "tiny.safetensors",
+    }
+    card = json.loads((out / "tiny.json").read_text())
+    assert card["licence"] == "CC BY-NC 4.0"
+    assert card["steps"] == 4
+    assert card["history"] == ""
+    assert card["metrics"]["flicker"]["ratio"] > 0
+    assert load_live(out / "tiny.safetensors").config.channels_4 == 4
+    assert run_command("--evaluate", str(out / "tiny.safetensors")) == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["real_drives"] == card["metrics"]["real_drives"]
+
+
+def test_command_stops_after_its_time_and_resumes_to_the_same_weights(
+    run_command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "out" / "tiny.safetensors"
+    assert run_command() == 0
+    whole = weights_of(load_live(weights))
+    assert run_command("--minutes", "1e-9") == 0
+    assert "is written as it is; --resume goes on" in capsys.readouterr().err
+    assert differs(weights_of(load_live(weights)), whole)
+    assert run_command("--resume") == 0
+    assert "goes on from step 1" in capsys.readouterr().err
+    assert_same(weights_of(load_live(weights)), whole)
+
+
+def test_command_answers_errors_with_a_sentence_and_2(
+    run_command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(folder=tmp_path / "nowhere") == 2
+    assert "error: there is no folder" in capsys.readouterr().err
+    assert run_command("--resume") == 2
+    assert "holds no checkpoint" in capsys.readouterr().err
+    assert run_command("--evaluate", str(tmp_path / "no.safetensors")) == 2
+    assert "cannot be used" in capsys.readouterr().err
+    (tmp_path / "out").rmdir()
+    (tmp_path / "out").write_text("a file")
+    assert run_command() == 2
+    assert "cannot be made" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_command("--steps", "0")
+    assert "0 is not above 0" in capsys.readouterr().err
+
+
+def test_preview_that_cannot_be_written_is_an_error(
+    tiny: TrainPreset, photos: list[LabelledPhoto], tmp_path: Path
+) -> None:
+    with pytest.raises(VidriveError, match="cannot be written"):
+        train(make_trainer(tiny, photos), tmp_path / "gone", photos, print)
