@@ -12,7 +12,7 @@ from bridge.protocol.errors import RenderRefused
 from bridge.protocol.frames import SensorFrame
 from bridge.protocol.labels import map_labels
 from bridge.protocol.messages import BodyMotion, Codec, ModelCard, Motion, PlaneHeader, PlaneName, Render
-from bridge.protocol.shared_memory import lay_out
+from bridge.protocol.shared_memory import PicturePlaces
 
 _FIELDS: Final[dict[PlaneName, str]] = {
     "labels": "label_map",
@@ -49,13 +49,18 @@ def _plane_of(frame: SensorFrame, plane: PlaneName) -> NDArray | None:
 
 
 def make_request(
-    card: ModelCard, frame: SensorFrame, sequence: int, codec: Codec, look: int = 0
+    card: ModelCard,
+    frame: SensorFrame,
+    sequence: int,
+    codec: Codec,
+    look: int = 0,
+    places: PicturePlaces | None = None,
 ) -> tuple[Render, list[NDArray]]:
     """Return the request to render a frame, and its planes in the order of the request's headers.
 
     Labels are mapped into the model's space; `codec` is that of labels and instances, or of all planes if it is
-    "shared": then the request says where in the shared memory they and the picture lie. Raises LabelError for ids that
-    the frame's label space does not have.
+    "shared": then the request says where in the shared memory they and the picture lie, of whose `places` it takes a
+    free one. Raises LabelError for ids that the frame's label space does not have.
     """
     arrays: list[NDArray] = []
     for plane in card.planes:
@@ -66,7 +71,10 @@ def make_request(
             array = map_labels(frame.label_map, frame.label_space, card.label_space)
         arrays.append(array)
     height_px, width_px = frame.label_map.shape
-    offsets = lay_out([*(array.nbytes for array in arrays), height_px * width_px * 3]) if codec == "shared" else None
+    places = places or PicturePlaces()
+    sizes_bytes = [array.nbytes for array in arrays]
+    laid_out = places.free(sizes_bytes, height_px * width_px * 3) if codec == "shared" else None
+    offsets, picture_offset = laid_out or (None, None)
     headers: list[PlaneHeader] = []
     for index, (plane, array) in enumerate(zip(card.planes, arrays, strict=True)):
         if offsets is not None:
@@ -82,7 +90,7 @@ def make_request(
         height_px=height_px,
         planes=tuple(headers),
         motion=_motion(frame),
-        picture_offset_bytes=offsets[-1] if offsets else None,
+        picture_offset_bytes=picture_offset,
         look=look,
     )
     return message, arrays

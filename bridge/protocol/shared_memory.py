@@ -3,7 +3,8 @@
 The client makes an anonymous file (`memfd_create`), seals its size, and offers it in its hello by process id and file
 descriptor; the server opens it through /proc, which only a process of the same user may. Nothing has a name that could
 be left behind. A frame's planes lie at the beginning, one after the other, and its picture after them: with a credit
-of one, each side writes only while the other waits.
+of one, each side writes only while the other waits. Pictures are used where they lie, so each has a place of its own
+until nobody refers to it any more.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import mmap
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from bridge.protocol.errors import WireError
 
-NUM_BYTES: Final = 128 * 1024 * 1024  # planes and picture of 3840x2160; pages that are never written cost nothing
+NUM_BYTES: Final = 256 * 1024 * 1024  # planes and pictures of 3840x2160; pages that are never written cost nothing
+NUM_PICTURES: Final = 6  # that may be in use at a time: in flight, waiting, shown, and what is made of the last ones
 ALIGNMENT_BYTES: Final = 64
 TOKEN_BYTES: Final = 16
 _NAME: Final = "vidrive-planes"
@@ -63,6 +69,41 @@ class SharedMemory:
         """Withdraw the offer; the memory itself goes when nobody maps it any more."""
         os.close(self._file)
         self.buffer = memoryview(b"")
+
+
+@lru_cache(maxsize=16)
+def _lay_out_frame(planes_bytes: tuple[int, ...], picture_bytes: int) -> tuple[int, ...] | None:
+    """Offsets of planes and of as many pictures as there is room for; None without room for one."""
+    for num_pictures in range(NUM_PICTURES, 0, -1):
+        offsets = lay_out([*planes_bytes, *[picture_bytes] * num_pictures])
+        if offsets is not None:
+            return offsets
+    return None
+
+
+class PicturePlaces:
+    """Which places for pictures are in use: those whose picture, or a view of it, somebody still refers to."""
+
+    def __init__(self) -> None:
+        self._lent: dict[int, weakref.ref[NDArray]] = {}
+
+    def free(self, planes_bytes: Sequence[int], picture_bytes: int) -> tuple[tuple[int, ...], int | None] | None:
+        """Return the offsets of planes, and that of a place for a picture after them; None for it if all are in use.
+
+        None if not even the planes and one picture fit into the memory.
+        """
+        offsets = _lay_out_frame(tuple(planes_bytes), picture_bytes)
+        if offsets is None:
+            return None
+        self._lent = {offset: lent for offset, lent in self._lent.items() if lent() is not None}
+        places = offsets[len(planes_bytes) :]
+        return offsets[: len(planes_bytes)], next((place for place in places if place not in self._lent), None)
+
+    def lend(self, offset_bytes: int, picture: NDArray[np.uint8]) -> None:
+        """Keep a place for as long as there is a view of its memory; `picture` is one."""
+        # Views of views refer to the array that was made of the memory first, not to the one that they were made of.
+        owner = picture.base if isinstance(picture.base, np.ndarray) else picture
+        self._lent[offset_bytes] = weakref.ref(owner)
 
 
 def attach(offer: MemoryOffer) -> memoryview:

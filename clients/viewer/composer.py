@@ -16,8 +16,8 @@ import pygame.draw
 import pygame.surfarray
 from numpy.typing import NDArray
 
-from bridge.protocol.frames import FramePair, SensorFrame
-from clients.viewer.hud import Hud, HudState, cells, text_height_px
+from bridge.protocol.frames import EgoState, FramePair, SensorFrame
+from clients.viewer.hud import Cell, Hud, HudState, cells, text_height_px
 from clients.viewer.keys import help_rows
 from clients.viewer.layouts import LAYOUTS, Box, Layout, Placed, ViewPlane, next_layout, place
 from clients.viewer.view import PlanePictures, View
@@ -55,6 +55,8 @@ class Composer:
         self._view = View()
         self._drawn_on: tuple[object, ...] = ()
         self._stale: list[pygame.Rect] = []
+        self._row_of: tuple[HudState, int, bool] | None = None
+        self._cells: tuple[Cell, ...] = ()
         self._placed: Placed | None = None
         self._frame_px = (1, 1)
         self._grabbed = False
@@ -89,9 +91,7 @@ class Composer:
         self._frame_tiles(surface, placed)
         if self.show_hud:
             self._draw_names(surface, placed, pictures, pair)
-            ego = sensor.ego
-            row = cells(hud, ego.speed_m_s, ego.gear, ego.autopilot)
-            self._stale.append(self._hud.draw_panel(surface, row, hud))
+            self._stale.append(self._hud.draw_panel(surface, self._row(sensor.ego, hud), hud))
         if self.caption:
             self._stale.append(self._hud.draw_caption(surface, self.caption))
         if notice := hud.notice or pair.notice:
@@ -176,6 +176,14 @@ class Composer:
                 if not board.contains(rect):
                     surface.fill(BACKGROUND_RGB, rect)
         self._stale.clear()
+
+    def _row(self, ego: EgoState, hud: HudState) -> tuple[Cell, ...]:
+        """The panel's cells: the speed changes when the other figures do, so that the panel need not be drawn anew."""
+        shown = (hud, ego.gear, ego.autopilot)
+        if shown != self._row_of:
+            self._row_of = shown
+            self._cells = cells(hud, ego.speed_m_s, ego.gear, ego.autopilot)
+        return self._cells
 
     def _draw_planes(self, surface: pygame.Surface, placed: Placed, pictures: PlanePictures) -> None:
         # The surface stays locked while this array lives: nothing can be blitted meanwhile.

@@ -12,7 +12,7 @@ from bridge.protocol.frames import FramePair
 from bridge.trace import Trace
 from clients.viewer.state import HudState
 
-TOLD_EVERY_S: Final = 0.2
+TOLD_EVERY_S: Final = 0.25
 REMEMBERED: Final = 60  # frames in the sparkline
 SLOW_SHARE: Final = 1.05  # of its time, from which on a stage is what limits the rate
 SIMULATOR: Final = ("tick", "wait", "decode")

@@ -12,7 +12,7 @@ import pytest
 from bridge.protocol import wire
 from bridge.protocol.frames import SensorFrame
 from bridge.protocol.messages import Hello, Refusal, Render, Rendered, Welcome
-from bridge.protocol.shared_memory import MemoryOffer, SharedMemory
+from bridge.protocol.shared_memory import NUM_BYTES, NUM_PICTURES, MemoryOffer, SharedMemory
 from bridge.render_request import make_request
 from renderer.server import RenderServer
 from tests.unit.renderer.conftest import CARD
@@ -47,6 +47,25 @@ def test_an_earlier_picture_is_not_overwritten(start_server: StartServer, tmp_pa
         before = first.copy()
         assert (rendered(client, street(2)).rgb != before).any()
         np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("part", [slice(None), (slice(3, 9), slice(None), 1)], ids=["pictures", "parts of them"])
+def test_pictures_that_are_kept_stay_as_they_were(start_server: StartServer, tmp_path: Path, part) -> None:
+    """However many there are, and however little of each is kept: their memory is not used again."""
+    with connected(serve(start_server, tmp_path)) as client:
+        kept, before = [], []
+        for frame_id in range(2 * NUM_PICTURES):
+            kept.append(rendered(client, street(frame_id)).rgb[part])
+            before.append(kept[-1].copy())
+        for ours, theirs in zip(kept, before, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert any((one != before[0]).any() for one in before[1:])
+
+
+def test_the_memory_of_pictures_that_nobody_keeps_is_used_again(start_server: StartServer, tmp_path: Path) -> None:
+    with connected(serve(start_server, tmp_path)) as client:
+        places = {rendered(client, street(i)).rgb.__array_interface__["data"][0] for i in range(4 * NUM_PICTURES)}
+        assert len(places) <= NUM_PICTURES
 
 
 def test_planes_and_picture_do_not_travel(start_server: StartServer, tmp_path: Path) -> None:
@@ -97,7 +116,7 @@ def test_what_does_not_lie_in_the_memory_is_refused(start_server: StartServer, t
         beyond = msgspec.structs.replace(message.planes[0], offset_bytes=1 << 40)
         for bad in (
             msgspec.structs.replace(message, planes=(beyond, *message.planes[1:])),
-            msgspec.structs.replace(message, picture_offset_bytes=(1 << 27) - 5),
+            msgspec.structs.replace(message, picture_offset_bytes=NUM_BYTES - 5),
         ):
             peer.send_multipart([wire.encode_header(bad), b"", b"", b""])
             refusal = wire.decode(peer.recv_multipart())[0]
