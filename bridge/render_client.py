@@ -7,7 +7,6 @@ it must be used from one thread. ZeroMQ connects and reconnects in its own threa
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ import msgspec
 import numpy as np
 import zmq
 from numpy.typing import NDArray
-from zmq.utils.monitor import parse_monitor_message
 
 from bridge.protocol import sockets, wire
 from bridge.protocol.errors import (
@@ -44,12 +42,12 @@ from bridge.protocol.messages import (
     Welcome,
 )
 from bridge.protocol.shared_memory import PicturePlaces, SharedMemory
+from bridge.render_link import RenderLink
 from bridge.render_looks import LookWishes
 from bridge.render_request import make_request, refuse_mismatch
 
 DEFAULT_ANSWER_TIMEOUT_S: Final = 5.0
 NO_SESSION: Final = "no-session"  # the server forgot this client: it says hello again
-_POLL_MAX_MS: Final = 50
 
 Answer: TypeAlias = RenderedFrame | Refusal
 
@@ -186,7 +184,7 @@ class RenderClient:
         message, arrays = make_request(self._card, frame, self._wire_sequence, codec, look, self._places)
         frames = wire.encode(message, arrays, self._memory.buffer if self._memory else None)
         prepare_ms = (time.perf_counter() - start_s) * 1e3
-        if not self._send(frames):
+        if not self._link.send(frames):
             return False
         self._request = _Request(
             frame_id=frame.frame_id,
@@ -234,10 +232,9 @@ class RenderClient:
             return
         self._closed = True
         if self._card is not None:
-            # A moment for the bye to leave; a server that is gone does not get to hold the end up.
-            self._socket.setsockopt(zmq.LINGER, 100)
-            self._send(wire.encode(Bye()))
-        self._close_socket()
+            self._link.linger()
+            self._link.send(wire.encode(Bye()))
+        self._link.close()
         self._context.term()
         if self._memory:
             self._memory.close()
@@ -257,25 +254,11 @@ class RenderClient:
 
     def _open(self) -> None:
         self._offer_memory()
-        self._socket = self._context.socket(zmq.DEALER)
-        sockets.set_client_options(self._socket, self._server_key)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.Event.HANDSHAKE_SUCCEEDED
-            | zmq.Event.DISCONNECTED
-            | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-            | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
-            | zmq.Event.HANDSHAKE_FAILED_AUTH
-        )
-        self._poller = zmq.Poller()
-        self._poller.register(self._monitor, zmq.POLLIN)
         try:
-            self._socket.connect(self.endpoint)
-        except zmq.ZMQError as error:
-            self._close_socket()
+            self._link = RenderLink(self._context, self.endpoint, self._server_key)
+        except UsageError:
             self._context.term()
-            raise UsageError(
-                f"{self.endpoint} cannot be connected to ({error})", f"Write it as {sockets.DEFAULT_ENDPOINT}"
-            ) from None
+            raise
 
     def _offer_memory(self) -> None:
         """Offer fresh shared memory, if the server can be on this host only; a lost one may still write to its."""
@@ -287,15 +270,10 @@ class RenderClient:
                 self._memory = SharedMemory()
         self._hello = msgspec.structs.replace(self._hello, memory=self._memory.offer if self._memory else None)
 
-    def _close_socket(self) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
-        self._socket.close()
-
     def _lose(self) -> None:
         """Throw the connection away, and with it every answer that may still be on its way."""
         self.num_lost += 1 if self._card is not None else 0
-        self._close_socket()
+        self._link.close()
         self._card = None
         self._request = None
         self._hello_due = self._handshaken = False
@@ -309,23 +287,21 @@ class RenderClient:
             raise RuntimeError("this RenderClient is closed")
         if has_events:
             self._read_events()
-        while (frames := self._receive()) is not None:
+        while (frames := self._link.receive()) is not None:
             self._take(frames)
         self._watch()
         if self._hello_due:
             self._greet()
-        if (wish := self.looks.due) is not None and self._send(wire.encode(wish)):
+        if (wish := self.looks.due) is not None and self._link.send(wire.encode(wish)):
             self.looks.sent()
 
     def _wait(self, seconds: float) -> bool:
         """Wait for a message or an event of the connection; return whether there is an event."""
-        self._poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if self._hello_due else 0))
-        ready = self._poller.poll(min(math.ceil(max(seconds, 0.0) * 1e3), _POLL_MAX_MS))
-        return any(socket is self._monitor for socket, _ in ready)
+        return self._link.wait(seconds, until_it_sends=self._hello_due)
 
     def _read_events(self) -> None:
         lost = False
-        while (event := self._next_event()) is not None:
+        while (event := self._link.next_event()) is not None:
             if event == zmq.Event.HANDSHAKE_SUCCEEDED:
                 self._handshaken = self._hello_due = True
             elif event == zmq.Event.DISCONNECTED:
@@ -339,24 +315,8 @@ class RenderClient:
             self._problem = None
             self._lose()
 
-    def _next_event(self) -> int | None:
-        """What happened to the connection next."""
-        if not _has_message(self._monitor):
-            return None
-        return parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
-
-    def _receive(self) -> list[zmq.Frame] | None:
-        return self._socket.recv_multipart(zmq.NOBLOCK, copy=False) if _has_message(self._socket) else None
-
-    def _send(self, frames: list[wire.Buffer]) -> bool:
-        try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return False
-        return True
-
     def _greet(self) -> None:
-        if self._send(wire.encode(self._hello)):
+        if self._link.send(wire.encode(self._hello)):
             self._hello_due = False
             self._hello_sent_s = time.monotonic()
 
@@ -432,8 +392,3 @@ class RenderClient:
         else:
             self._problem = RenderRefused(message.code, message.message, message.hint)
             self._hello_sent_s = None
-
-
-def _has_message(socket: zmq.Socket) -> bool:
-    """Whether a receive would find one: costs half of a receive that raises, and a fifth of a poll."""
-    return bool(int(socket.get(zmq.EVENTS)) & zmq.POLLIN)
