@@ -24,6 +24,7 @@ from bridge.prefetch import Captured, ControlSource, Prefetch, Street
 from bridge.protocol.errors import LabelError, RenderRefused, VidriveError
 from bridge.protocol.frames import EgoControl, FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.messages import Refusal
+from bridge.telemetry import Outcome
 from bridge.trace import LoopReport, Trace, pair_line, server_stages
 
 _ANSWER_SLICE_S: Final = 0.25
@@ -226,7 +227,7 @@ class FrameLoop:
             self._hand_over()
             raise
         if self._newest is not None:
-            self.trace.dropped += 1
+            self.trace.ledger.end(self._newest.frame.frame_id, "dropped")
         self._newest = captured
         if self._flight is not None:
             self._poll(0.0)
@@ -265,7 +266,7 @@ class FrameLoop:
 
     def _take(self) -> Captured:
         captured = self._prefetch.take()
-        self.trace.ticks += 1
+        self.trace.ledger.tick(captured)
         self.trace.happened("simulator")
         self.trace.happened("control")
         if captured.input_age_ms is not None:
@@ -307,6 +308,7 @@ class FrameLoop:
             self.trace.resets += 1 if self._sequence else 0
             self._sequence, self._new_sequence = sequence, ""
         self._last_sent = frame
+        self.trace.ledger.submit(frame.frame_id, sequence, start_s)
         submitted_s = time.monotonic()
         self._flight = _Flight(captured, sequence, submitted_s, (submitted_s - start_s) * 1e3)
         return ""
@@ -361,11 +363,10 @@ class FrameLoop:
         frame, trace = captured.frame, self.trace
         paired_s = time.monotonic()
         pair = FramePair(frame, rendered, (paired_s - frame.captured_s) * 1e3, notice)
+        outcome: Outcome = "original" if self._client is None else "failed" if rendered is None else "rendered"
+        trace.ledger.settle(frame.frame_id, outcome)
         if rendered is not None:
-            trace.rendered += 1
             trace.happened("neural")
-        elif self._client is not None:
-            trace.dropped += 1
         if self._display is not None:
             self._display.accept(pair)
         shown_s = time.monotonic()
@@ -382,6 +383,7 @@ class FrameLoop:
         for name, duration_ms in stages_ms.items():
             trace.stages.add(name, duration_ms)
         trace.frame((shown_s - frame.captured_s) * 1e3, pair_line(pair, stages_ms))
+        trace.ledger.end(frame.frame_id, outcome, notice, rendered=rendered, present_s=shown_s, stages_ms=stages_ms)
 
 
 def break_between(before: SensorFrame | None, frame: SensorFrame) -> str:

@@ -53,7 +53,7 @@ ControlSource: TypeAlias = Callable[[], ControlSample]
 
 @dataclass(frozen=True)
 class Captured:
-    """A frame, how long it took from tick to planes, and the stages of that in ms.
+    """A frame, when its tick began (monotonic), how long it took from tick to planes, and the stages of that in ms.
 
     `input_age_ms` is how old the reading of the driver's devices was when the tick began; None without devices.
     """
@@ -62,6 +62,7 @@ class Captured:
     duration_s: float
     stages_ms: Mapping[str, float]
     input_age_ms: float | None = None
+    start_s: float = 0.0
 
 
 class Prefetch:
@@ -135,4 +136,5 @@ class Prefetch:
         frame_id = self._street.tick(control)
         tick_ms = (time.monotonic() - start_s) * 1e3
         frame = self._street.read(frame_id)
-        return Captured(frame, time.monotonic() - start_s, {"tick": tick_ms, **self._street.stages_ms}, input_age_ms)
+        stages_ms = {"tick": tick_ms, **self._street.stages_ms}
+        return Captured(frame, time.monotonic() - start_s, stages_ms, input_age_ms, start_s)

@@ -1,4 +1,4 @@
-"""What a drive's loop counts and measures: totals, rates, durations, and one JSON line a frame for who wants it."""
+"""What a drive's loop counts and measures: totals, rates, durations, and one JSON line a pair for who wants it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from bridge.protocol.errors import OutputError
 from bridge.protocol.frames import FramePair, RenderedFrame
+from bridge.telemetry import Ledger
 
 _REMEMBERED: Final = 20_000  # durations kept for the percentiles: the last quarter of an hour at 20 Hz
 _RECENT_S: Final = 2.0
@@ -33,15 +34,17 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class LoopReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a drive's loop did so far; `frame_age_ms` is the time from a frame's capture to its end on the display.
 
-    `dropped` are ticks without a synthesized picture although there was to be one, `resets` how often temporal state
-    began anew after the start, `stale` answers that came too late and were thrown away. `input_age_ms` is how old the
-    reading of keyboard, pad or wheel was at each tick; all 0 where nobody can drive.
+    `dropped` are ticks whose place a newer one took, `failed` those for which the inference server was lost, busy or
+    refused: with a server, ticks = rendered + dropped + failed once the drive has ended. `resets` is how often temporal
+    state began anew after the start, `stale` counts answers that came too late and were thrown away. `input_age_ms` is
+    how old the reading of keyboard, pad or wheel was at each tick; all 0 where nobody can drive.
     """
 
     ticks: int
     rendered: int
     shown: int
     dropped: int
+    failed: int
     resets: int
     stale: int
     rates_hz: dict[str, float]
@@ -66,7 +69,12 @@ class Durations:
 
     def latest(self) -> dict[str, float]:
         """Return the last duration of every name."""
-        return {name: values[-1] for name, values in self._values.items()}
+        return {name: values[-1] for name, values in tuple(self._values.items())}
+
+    def quantiles(self, name: str, shares: Sequence[float], num_recent: int) -> list[float]:
+        """Return quantiles (shares 0..1) of the last durations of a name; zeros without any. From any thread."""
+        values = tuple(self._values.get(name, ()))[-num_recent:]
+        return [float(value) for value in np.quantile(values, shares)] if values else [0.0] * len(shares)
 
     def spread(self, name: str) -> Spread:
         """Return the spread of one name."""
@@ -82,13 +90,14 @@ class Durations:
 
 
 class Trace:
-    """Counts what a loop does and writes a JSON line a frame to `path`, if there is one."""
+    """Counts what a loop does; writes a JSON line a pair to `path` and one a frame to `telemetry`, if there are any."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.ticks = self.rendered = self.shown = self.dropped = self.resets = self.stale = 0
+    def __init__(self, path: Path | None = None, telemetry: Path | None = None) -> None:
+        self.ledger = Ledger(telemetry)
+        self.shown = self.resets = self.stale = 0
         self.input_age_ms = 0.0
         self.stages = Durations()
-        self._ages = Durations()
+        self.ages = Durations()
         self._recent: dict[str, deque[float]] = {name: deque() for name in RATES}
         self._totals: dict[str, int] = dict.fromkeys(RATES, 0)
         self._start_s: float | None = None
@@ -97,6 +106,26 @@ class Trace:
         if path is not None:
             with _output_error(path):
                 self._lines = path.open("w", encoding="utf-8")
+
+    @property
+    def ticks(self) -> int:
+        """How many frames the simulator gave."""
+        return self.ledger.ticked
+
+    @property
+    def rendered(self) -> int:
+        """How many frames were synthesized."""
+        return self.ledger.counts["rendered"]
+
+    @property
+    def dropped(self) -> int:
+        """How many frames gave way to a newer one."""
+        return self.ledger.counts["dropped"]
+
+    @property
+    def failed(self) -> int:
+        """How many frames were to be synthesized and could not be."""
+        return self.ledger.counts["failed"]
 
     def begin(self) -> None:
         """Start the clock of the rates; only the first call counts."""
@@ -114,7 +143,7 @@ class Trace:
 
     def frame(self, age_ms: float, line: Mapping[str, Any]) -> None:
         """Note that a frame has been through all of it, and write its line; raises OutputError if the disk is full."""
-        self._ages.add("age", age_ms)
+        self.ages.add("age", age_ms)
         if self._lines is not None:
             with _output_error(Path(self._lines.name)):
                 self._lines.write(json.dumps({**line, "age_ms": round(age_ms, 3)}) + "\n")
@@ -122,14 +151,14 @@ class Trace:
     def add_input_age(self, age_ms: float) -> None:
         """Note how old the reading of the driver's devices was when a tick began."""
         self.input_age_ms = age_ms
-        self._ages.add("input", age_ms)
+        self.ages.add("input", age_ms)
 
     def recent_rates_hz(self) -> dict[str, float]:
         """Return the rates of the last two seconds, for a display."""
         now_s = time.monotonic()
         started_s = now_s if self._start_s is None else self._start_s
         span_s = min(_RECENT_S, max(now_s - started_s, 1e-3))
-        return {name: sum(t > now_s - span_s for t in times) / span_s for name, times in self._recent.items()}
+        return {name: sum(t > now_s - span_s for t in tuple(times)) / span_s for name, times in self._recent.items()}
 
     def report(self) -> LoopReport:
         """Return the totals, rates and spreads since `begin`."""
@@ -139,20 +168,24 @@ class Trace:
             rendered=self.rendered,
             shown=self.shown,
             dropped=self.dropped,
+            failed=self.failed,
             resets=self.resets,
             stale=self.stale,
             rates_hz={name: round(total / span_s, 2) for name, total in self._totals.items()},
-            frame_age_ms=self._ages.spread("age"),
-            input_age_ms=self._ages.spread("input"),
+            frame_age_ms=self.ages.spread("age"),
+            input_age_ms=self.ages.spread("input"),
             stages_ms=self.stages.spreads(),
         )
 
     def close(self) -> None:
-        """Close the file of lines; raises OutputError when the disk is full."""
+        """End the frames that are under way and close the files; raises OutputError when the disk is full."""
         lines, self._lines = self._lines, None
-        if lines is not None:
-            with _output_error(Path(lines.name)):
-                lines.close()
+        try:
+            self.ledger.close()
+        finally:
+            if lines is not None:
+                with _output_error(Path(lines.name)):
+                    lines.close()
 
 
 @contextlib.contextmanager

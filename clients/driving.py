@@ -25,6 +25,7 @@ from bridge.edits.desk import EditDesk
 from bridge.edits.rules import NO_EDITS, Edits, load_edits
 from bridge.edits.street import EditedStreet
 from bridge.loop import FrameLoop, Sink
+from bridge.metrics import serve_metrics
 from bridge.prefetch import ControlSource, Street
 from bridge.protocol.errors import RenderRefused, RenderServerError, VidriveError
 from bridge.protocol.frames import FramePair
@@ -53,7 +54,7 @@ class DrivePlan:
 
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
     goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
-    planes. `layout` is how window and video begin.
+    planes. `layout` is how window and video begin. `metrics` is where Prometheus is answered: host and port.
     """
 
     session: SessionPreset
@@ -68,6 +69,8 @@ class DrivePlan:
     windowed: bool = False
     record: Path | None = None
     trace: Path | None = None
+    telemetry: Path | None = None
+    metrics: tuple[str, int] | None = None
     recording: RecordingWish | None = None
     edits: Edits = NO_EDITS
     layout: Layout = LAYOUTS[0]
@@ -106,6 +109,8 @@ def make_plan(
         windowed=not args.headless,
         record=args.record,
         trace=args.trace,
+        telemetry=getattr(args, "telemetry", None),
+        metrics=getattr(args, "metrics", None),
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
         layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
     )
@@ -116,7 +121,8 @@ class DriveThread:
 
     def __init__(self, plan: DrivePlan) -> None:
         self.plan = plan
-        self.trace = Trace() if plan.trace is None else DigestTrace(plan.trace)
+        trace = Trace(None, plan.telemetry) if plan.trace is None else DigestTrace(plan.trace, plan.telemetry)
+        self.trace: Trace = trace
         self.model = ""
         self.standing = f"connecting to the inference server at {plan.endpoint}" if plan.endpoint else "beginning"
         self.window_display = WindowDisplay(self._hud) if plan.windowed else None
@@ -142,6 +148,11 @@ class DriveThread:
         self._thread = threading.Thread(target=self._run, name="drive", daemon=True)
 
     # -- for the main thread -------------------------------------------------------------------------------------
+
+    @property
+    def period_ms(self) -> float:
+        """What a frame may take, 0 where the drive goes as fast as it can."""
+        return self.plan.session.fixed_delta_s * 1e3 if self.plan.windowed else 0.0
 
     def start(self) -> None:
         """Begin to drive."""
@@ -226,7 +237,7 @@ class DriveThread:
             with contextlib.closing(self.trace):
                 # Opened first, so that a file that cannot be written is known before anything has begun.
                 recorder = self._open_recorder()
-                with contextlib.nullcontext() if recorder is None else recorder:
+                with self._open_metrics(), contextlib.nullcontext() if recorder is None else recorder:
                     try:
                         self._connect(recorder)
                     finally:
@@ -304,6 +315,12 @@ class DriveThread:
             self._client = client
             loop.take_controls(self._controls)
             loop.run(plan.num_ticks, keep_going=lambda: not self._stop.is_set())
+
+    def _open_metrics(self) -> contextlib.AbstractContextManager[int | None]:
+        if self.plan.metrics is None:
+            return contextlib.nullcontext()
+        host, port = self.plan.metrics
+        return serve_metrics(self.trace, port, host)
 
     def _open_recorder(self) -> Recorder | None:
         plan = self.plan

@@ -11,8 +11,8 @@ from bridge.protocol.errors import VidriveError
 from bridge.trace import Trace
 
 FIELDS: Final = (
-    "ticks", "rendered", "shown", "dropped", "resets", "rates_hz", "frame_age_ms", "input_age_ms", "stages_ms", "model",
-    "exit",
+    "ticks", "rendered", "shown", "dropped", "failed", "resets", "rates_hz", "frame_age_ms", "input_age_ms",
+    "stages_ms", "model", "exit",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
+from bridge.bottleneck import told_groups, verdict
 from bridge.protocol.errors import VidriveError
 from clients.driving import DrivePlan, DriveThread
 from clients.outcome import print_outcome
@@ -103,10 +104,13 @@ def _sentences(drive: DriveThread, fields: dict[str, Any]) -> list[str]:
     rates_hz, age_ms = fields["rates_hz"], fields["frame_age_ms"]
     lines = [
         f"{fields['ticks']} ticks, {fields['rendered']} synthesized, {fields['shown']} shown, "
-        f"{fields['dropped']} dropped, {fields['resets']} resets",
+        f"{fields['dropped']} dropped, {fields['failed']} failed, {fields['resets']} resets",
         f"simulator {rates_hz['simulator']:.1f} Hz, neural {rates_hz['neural']:.1f} Hz, "
         f"frame age {age_ms['p50']:.0f} ms (p95 {age_ms['p95']:.0f} ms)",
     ]
+    stages_ms = {name: spread["p50"] for name, spread in fields["stages_ms"].items()}
+    if limit := verdict([told_groups(stages_ms)], drive.period_ms):
+        lines.append(limit)
     if drive.plan.record is not None and drive.recorded_s > 0.0:
         lines.append(f"{drive.plan.record}: {drive.recorded_s:.1f} s of video")
     return lines

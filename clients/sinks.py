@@ -46,8 +46,8 @@ class DigestTrace(Trace):
     It is a sink of the same loop, so that two drives can be compared frame by frame without keeping their pictures.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, telemetry: Path | None = None) -> None:
+        super().__init__(path, telemetry)
         self._digests: dict[str, str | None] = {}
 
     def accept(self, pair: FramePair) -> None:

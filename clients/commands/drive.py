@@ -42,6 +42,20 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write a JSON line a frame: ids, times, digests")
+    add_telemetry_arguments(parser)
+
+
+def add_telemetry_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of everything that drives."""
+    parser.add_argument(
+        "--telemetry", metavar="FILE", type=Path, help="write a JSON line a frame: when what happened to it, or why not"
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        type=metrics_address,
+        help="answer Prometheus there (default host: loopback)",
+    )
 
 
 def add_layout_argument(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +88,14 @@ def run(args: argparse.Namespace) -> int:
             picture_codec="jpeg" if args.jpeg else "raw",
         )
     return conduct(plan, as_json=args.json)
+
+
+def metrics_address(text: str) -> tuple[str, int]:
+    """Return host and port of `PORT` or `HOST:PORT`."""
+    host, _, port = text.rpartition(":")
+    if not (port.isdigit() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port such as 9464")
+    return host or "127.0.0.1", int(port)
 
 
 def picture_size(text: str) -> tuple[int, int]:

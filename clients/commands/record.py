@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from clients.commands.drive import CARLA_PORT, picture_size, seconds
+from clients.commands.drive import CARLA_PORT, add_telemetry_arguments, picture_size, seconds
 
 if TYPE_CHECKING:
     from clients.processes import Child
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--carla", metavar="HOST:PORT", default="", help="a simulator that runs already")
     parser.add_argument("--server", metavar="ENDPOINT", default="", help="an inference server that runs already")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
+    add_telemetry_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,7 +79,14 @@ def run(args: argparse.Namespace) -> int:
             if renderer is not None:
                 renderer.wait_ready(READY_DEADLINE_S)
             drive = argparse.Namespace(
-                headless=True, record=None, trace=None, seconds=args.seconds, size=args.size, edits=args.edits
+                headless=True,
+                record=None,
+                trace=None,
+                seconds=args.seconds,
+                size=args.size,
+                edits=args.edits,
+                telemetry=args.telemetry,
+                metrics=args.metrics,
             )
             plan = make_plan(SESSION, drive, carla=address, endpoint=endpoint, seed=args.seed)
             if fit is not None:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import pytest
+
+from bridge.telemetry import read_telemetry
 
 TIMEOUT_S = 240
 JSON_FIELDS = [
@@ -18,6 +21,7 @@ JSON_FIELDS = [
     "rendered",
     "shown",
     "dropped",
+    "failed",
     "resets",
     "rates_hz",
     "frame_age_ms",
@@ -68,7 +72,8 @@ def test_two_runs_with_one_seed_are_the_same_to_the_last_bit(tmp_path: Path) -> 
             "--trace",
             f"{name}.jsonl",
         )
-        run = demo(tmp_path, *words, *(("--record", "drive.mp4") if name == "first" else ()))
+        extras = ("--record", "drive.mp4", "--telemetry", "telemetry.jsonl") if name == "first" else ()
+        run = demo(tmp_path, *words, *extras)
         assert run.returncode == 0, run.stderr
         (line,) = run.stdout.splitlines()
         report = json.loads(line)
@@ -87,6 +92,14 @@ def test_two_runs_with_one_seed_are_the_same_to_the_last_bit(tmp_path: Path) -> 
         assert [line[plane] for line in first] == [line[plane] for line in second]
         assert len({line[plane] for line in first}) > 50, "the drive stands still"
     assert num_frames(tmp_path / "drive.mp4") == 100
+    records = read_telemetry(tmp_path / "telemetry.jsonl")
+    assert [record.frame_id for record in records] == ids
+    for record in records:
+        moments = (record.tick_s, record.sample_s, record.submit_s, record.start_s, record.end_s, record.answer_s)
+        assert list(moments) == sorted(moments), record
+        assert record.outcome == "rendered"
+        assert record.present_s is not None
+        assert record.age_ms == pytest.approx((record.present_s - record.sample_s) * 1e3, abs=0.01)
 
 
 def test_without_a_display_it_says_so_and_writes_a_video(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def test_a_lost_renderer_does_not_stop_the_drive_and_a_restarted_one_is_used_aga
     assert next(pair.sensor.frame_id for pair in without) == 110
     assert all(pair.notice == "no inference server answers at fake" for pair in without)
     assert pairs.rendered_ids[-1] == 139
-    assert 1 <= len(without) == report.dropped <= 12
+    assert 1 <= len(without) == report.failed <= 12
+    assert report.ticks == report.rendered + report.failed
     sequences = dict(renderer.submitted)
     assert sequences[109] == 1
     assert sequences[139] == 2, "temporal state began anew after the loss"
@@ -242,7 +243,7 @@ def test_a_refusal_in_mid_drive_is_a_notice() -> None:
         report = loop.run(6)
     assert pairs.rendered_ids == [100, 101, 102, 104, 105]
     assert pairs.all[3].notice == "too busy"
-    assert (report.dropped, report.resets) == (1, 1)
+    assert (report.dropped, report.failed, report.resets) == (0, 1, 1)
 
 
 def test_real_time_holds_the_simulation_back_to_the_clock() -> None:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.bottleneck import GROUPS, stage_groups, told_groups, verdict
 from bridge.protocol.frames import FramePair, RenderedFrame
-from bridge.trace import Trace
+from bridge.trace import Trace, server_stages
 from clients.viewer import meter
-from clients.viewer.meter import REMEMBERED, HudMeter, stage_groups, verdict
+from clients.viewer.meter import REMEMBERED, HudMeter
+from clients.viewer.state import STAGE_COLORS
 from tests.unit.clients.test_composer import pair
 
 
@@ -42,6 +44,15 @@ def test_a_frames_time_is_told_apart_by_who_spent_it() -> None:
     own_ms = {"tick": 10.0, "wait": 5.0, "decode": 1.0, "submit": 0.3, "show": 2.0, "record": 3.0}
     assert stage_groups(shown, own_ms) == pytest.approx((16.0, 23.0, 4.0, 5.0))
     assert stage_groups(pair(rendered=False), {}) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_the_groups_are_those_of_the_hud_and_of_telemetry() -> None:
+    assert tuple(STAGE_COLORS) == GROUPS
+    shown = with_stages(prepare=1.0, decode=0.5, warp=2.0, infer=20.0, encode=0.5, round_trip=26.0)
+    own_ms = {"tick": 10.0, "wait": 5.0, "decode": 1.0, "submit": 0.3, "show": 2.0, "record": 3.0}
+    assert shown.rendered is not None
+    told_ms = {**own_ms, **server_stages(shown.rendered, own_ms), "prepare": 1.0}
+    assert told_groups(told_ms) == pytest.approx(stage_groups(shown, own_ms))
 
 
 def test_figures_are_told_a_few_times_a_second_and_notices_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
