@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+
+class PresetError(ValueError):
+    """A preset, or a file in a preset's form, that cannot be used: `what` is wrong, and as `hint` what to do."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
 
 
 def preset_names(kind: str) -> tuple[str, ...]:
@@ -26,3 +36,20 @@ def load_preset(kind: str, name: str, schema: type[T]) -> T:
         return msgspec.yaml.decode(text, type=schema)
     except msgspec.ValidationError as error:
         raise ValueError(f"preset {kind}/{name}: {error}") from None
+
+
+def load_preset_or_file(kind: str, name: str, schema: type[T]) -> T:
+    """Return a preset by its name, or a YAML file in the same form by its path; raises PresetError for what is neither,
+    or has a mistake in it."""
+    names = preset_names(kind)
+    if name in names:
+        return load_preset(kind, name, schema)
+    try:
+        return msgspec.yaml.decode(Path(name).read_bytes(), type=schema)
+    except OSError as error:
+        raise PresetError(
+            f"{name} cannot be read ({error.strerror})", f"Name a YAML file, or one of {', '.join(names)}"
+        ) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise PresetError(f"{name} has a mistake: {reason}", f"See configs/{kind}/{names[0]}.yaml") from None

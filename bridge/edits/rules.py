@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import CLASSES
-from configs import load_preset, preset_names
+from configs import PresetError, load_preset_or_file
 
 BEHIND: Final = "behind"  # the target of a rule that removes: what would be seen were the object not there
 MAX_RULES: Final = 200
@@ -87,15 +86,7 @@ def load_edits(name: str) -> Edits:
 
     Raises UsageError for one that cannot be read, or has a mistake in it.
     """
-    if name in preset_names("edits"):
-        return load_preset("edits", name, Edits)
-    known = ", ".join(preset_names("edits"))
     try:
-        return msgspec.yaml.decode(Path(name).read_bytes(), type=Edits)
-    except OSError as error:
-        raise UsageError(
-            f"the edits {name} cannot be read ({error.strerror})", f"Name a YAML file of rules, or one of {known}"
-        ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"the edits {name} have a mistake: {reason}", "See configs/edits/town.yaml") from None
+        return load_preset_or_file("edits", name, Edits)
+    except PresetError as error:
+        raise UsageError(error.what, error.hint) from None

@@ -76,17 +76,19 @@ class VideoOfPictures:
 
 
 class FolderOfPictures:
-    """A PNG a frame; a file is whole or it is not there. Frames of an earlier run are taken away."""
+    """A PNG a frame, in a folder of their own; a file is whole or it is not there.
+
+    Raises UsageError for a folder with something in it: whose its pictures are cannot be told from their names.
+    """
 
     def __init__(self, out: Path) -> None:
         if is_recording(out):
             raise UsageError(f"{out} is a recording, and pictures would lie among its files", "Choose another --out")
         self._out = make_folder(out)
-        try:
-            for stale in self._out.glob("[0-9]" * 8 + ".png"):
-                stale.unlink()
-        except OSError as error:
-            raise output_error(out, error) from None
+        if any(self._out.iterdir()):
+            raise UsageError(
+                f"{out} is not empty, and two runs' pictures would mix", "Choose another --out, or empty it"
+            )
 
     def write(self, frame_id: int, time_s: float, picture: NDArray[np.uint8]) -> None:
         """Write `FRAME_ID.png`, eight digits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -13,7 +12,7 @@ import pygame.joystick
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import EgoControl
 from clients.viewer.keys import Action
-from configs import load_preset, preset_names
+from configs import PresetError, load_preset_or_file, preset_names
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=63)]
 Stretch = Annotated[float, msgspec.Meta(ge=-1.0, le=1.0)]
@@ -86,17 +85,10 @@ _AXES: Final = (Action.THROTTLE, Action.BRAKE, Action.LEFT, Action.RIGHT)
 
 def load_pad(name: str) -> PadPreset:
     """Return a pad's preset by name, or from a YAML file by its path; raises UsageError for what is neither."""
-    if name in preset_names("pads"):
-        return load_preset("pads", name, PadPreset)
     try:
-        return msgspec.yaml.decode(Path(name).read_bytes(), type=PadPreset, strict=False)
-    except OSError as error:
-        raise UsageError(
-            f"the pad {name} cannot be read ({error.strerror})", f"Use one of {', '.join(preset_names('pads'))}"
-        ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"the pad {name} has a mistake: {reason}", "See configs/pads/gamepad.yaml") from None
+        return load_preset_or_file("pads", name, PadPreset)
+    except PresetError as error:
+        raise UsageError(error.what, error.hint) from None
 
 
 def preset_for(device: str) -> str:

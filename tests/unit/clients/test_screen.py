@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.loop import FrameLoop
+from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import FramePair
 from clients.driving import DriveThread, make_plan
 from clients.recordings.output import FolderOfPictures
@@ -123,8 +124,14 @@ def test_the_keys_of_the_window_are_its_own(window: Window) -> None:
     assert not screen.act(Action.THROTTLE)
 
 
-def test_pictures_of_an_earlier_run_are_taken_away(tmp_path: Path) -> None:
-    (tmp_path / "mine.png").touch()
-    FolderOfPictures(tmp_path).write(7, 0.0, flat(GREEN))
-    FolderOfPictures(tmp_path).write(8, 0.0, flat(GREEN))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000008.png", "mine.png"]
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    for name in ("00000007.png", "mine.txt"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(UsageError, match="is not empty"):
+            FolderOfPictures(folder)
+        assert [path.name for path in folder.iterdir()] == [name]
+        assert (folder / name).read_text() == "mine"
+    FolderOfPictures(tmp_path / "new").write(8, 0.0, flat(GREEN))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["00000008.png"]
