@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import OutputError
 
-QUEUE_LENGTH: Final = 8
+QUEUE_LENGTH: Final = 6  # pictures that wait for the encoder, up to 4 bytes a pixel each
 
 
 class Encoder(Protocol):
@@ -80,7 +80,10 @@ class Recorder:
         return self.num_frames / self.rate_hz
 
     def write(self, picture: NDArray[np.uint8]) -> None:
-        """Append a picture, (H,W,3) u8 RGB or (H,W,4) u8 BGRA; it may be changed as soon as this returns."""
+        """Append a picture, (H,W,3) u8 RGB or (H,W,4) u8 BGRA; it may be changed as soon as this returns.
+
+        A read-only one, which nobody changes, is converted in the recorder's own thread.
+        """
         width, height = self._size_px
         if (
             picture.dtype != np.uint8
@@ -95,8 +98,7 @@ class Recorder:
             even_width, even_height = self._even_px
             border = cv2.copyMakeBorder(picture, 0, even_height - height, 0, even_width - width, cv2.BORDER_REPLICATE)
             picture = np.asarray(border, np.uint8)
-        code = cv2.COLOR_RGB2YUV_I420 if picture.shape[2] == 3 else cv2.COLOR_BGRA2YUV_I420
-        self._pictures.put(np.asarray(cv2.cvtColor(picture, code), np.uint8))
+        self._pictures.put(_to_i420(picture) if picture.flags.writeable else picture)
         self.num_frames += 1
 
     def close(self) -> None:
@@ -133,13 +135,19 @@ class Recorder:
         while (picture := self._pictures.get()) is not None:
             if self._failure is None:
                 try:
-                    encoder.write(picture)
+                    encoder.write(picture if picture.ndim == 2 else _to_i420(picture))
                 except OSError as error:
                     self._failure = error
         try:
             encoder.close()
         except OSError as error:
             self._failure = self._failure or error
+
+
+def _to_i420(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture of RGB or BGRA as (3H/2, W) u8 planar YUV 4:2:0."""
+    code = cv2.COLOR_RGB2YUV_I420 if picture.shape[2] == 3 else cv2.COLOR_BGRA2YUV_I420
+    return np.asarray(cv2.cvtColor(picture, code), np.uint8)
 
 
 def check_writable(path: Path) -> None:

@@ -17,6 +17,7 @@ import pygame.surfarray
 from numpy.typing import NDArray
 
 from bridge.protocol.frames import EgoState, FramePair, SensorFrame
+from clients.viewer.canvas import Canvases
 from clients.viewer.hud import Cell, Hud, HudState, cells, text_height_px
 from clients.viewer.keys import help_rows
 from clients.viewer.layouts import LAYOUTS, Box, Layout, Placed, ViewPlane, next_layout, place
@@ -48,8 +49,7 @@ class Composer:
         self.help_rows: Sequence[tuple[str, str]] = help_rows()
         self.names: tuple[str, str] = ("", "")
         self.caption = ""
-        self._canvas_bgra = np.zeros((0, 0, 4), np.uint8)
-        self._surface: pygame.Surface | None = None
+        self._canvases = Canvases()
         self._hud = Hud(11)
         self._hud_px = 11
         self._view = View()
@@ -64,12 +64,13 @@ class Composer:
     # -- pictures ------------------------------------------------------------------------------------------------
 
     def render(self, pair: FramePair, hud: HudState) -> NDArray[np.uint8]:
-        """Return the pair as a picture, (H,W,4) u8 BGRA, valid until the next call.
+        """Return the pair as a picture, (H,W,4) u8 BGRA, read-only.
 
         Where nothing was rendered the original stands for the synthesized picture, and its caption says so.
         """
-        self.draw(self._own_surface(_size_px(pair.sensor)), pair, hud)
-        return self._canvas_bgra
+        surface, picture_bgra = self._take_canvas(_size_px(pair.sensor))
+        self.draw(surface, pair, hud)
+        return picture_bgra
 
     def render_rgb(self, pair: FramePair, hud: HudState) -> NDArray[np.uint8]:
         """Return the same picture as (H,W,3) u8 RGB, a copy."""
@@ -77,8 +78,9 @@ class Composer:
 
     def waiting(self, width_px: int, height_px: int, sentence: str) -> NDArray[np.uint8]:
         """Return a dark picture for frames of this size, (H,W,4) u8 BGRA, that says what is being waited for."""
-        self.draw_waiting(self._own_surface((width_px, height_px)), sentence)
-        return self._canvas_bgra
+        surface, picture_bgra = self._take_canvas((width_px, height_px))
+        self.draw_waiting(surface, sentence)
+        return picture_bgra
 
     def draw(self, surface: pygame.Surface, pair: FramePair, hud: HudState) -> None:
         """Draw a pair over all of a surface, which must have the masks of BGRA."""
@@ -150,13 +152,8 @@ class Composer:
 
     # -- the parts of a picture ----------------------------------------------------------------------------------
 
-    def _own_surface(self, frame_px: tuple[int, int]) -> pygame.Surface:
-        """A surface and an array that share their memory."""
-        width, height = self.size_px or self.layout.natural_size_px(frame_px)
-        if self._surface is None or self._surface.get_size() != (width, height):
-            self._canvas_bgra = np.full((height, width, 4), 255, np.uint8)
-            self._surface = pygame.image.frombuffer(self._canvas_bgra.data.cast("B"), (width, height), "BGRA")
-        return self._surface
+    def _take_canvas(self, frame_px: tuple[int, int]) -> tuple[pygame.Surface, NDArray[np.uint8]]:
+        return self._canvases.take(self.size_px or self.layout.natural_size_px(frame_px))
 
     def _use_text_for(self, surface: pygame.Surface) -> None:
         wanted_px = text_height_px(*surface.get_size())
@@ -166,12 +163,13 @@ class Composer:
     def _refresh(self, surface: pygame.Surface, placed: Placed) -> None:
         """Clear what tiles do not cover: all of it on a new surface, else only what was drawn there."""
         drawn_on = (id(surface), surface.get_size(), placed)
+        board = pygame.Rect(placed.board.left, placed.board.top, placed.board.width, placed.board.height)
         if drawn_on != self._drawn_on:
             self._use_text_for(surface)
-            surface.fill(BACKGROUND_RGB)
+            if not placed.fills(surface.get_size()):
+                surface.fill(BACKGROUND_RGB)
             self._drawn_on = drawn_on
         else:
-            board = pygame.Rect(placed.board.left, placed.board.top, placed.board.width, placed.board.height)
             for rect in self._stale:
                 if not board.contains(rect):
                     surface.fill(BACKGROUND_RGB, rect)

@@ -32,7 +32,7 @@ class OffscreenDisplay:
         self.compose(pair)
 
     def compose(self, pair: FramePair) -> NDArray[np.uint8]:
-        """Compose a pair and return the picture, (H,W,4) u8 BGRA, valid until the next one."""
+        """Compose a pair and return the picture, (H,W,4) u8 BGRA, read-only."""
         self.canvas_bgra = self.composer.render(pair, self._hud(pair))
         return self.canvas_bgra
 

@@ -115,6 +115,10 @@ class Placed:
     board: Box
     tiles: tuple[tuple[ViewPlane, Box], ...]
 
+    def fills(self, size_px: tuple[int, int]) -> bool:
+        """Return whether the tiles leave nothing of a picture free; they overlap only where the first is all of it."""
+        return sum(box.width * box.height for _, box in self.tiles) >= size_px[0] * size_px[1]
+
     def pixel_at(self, x_px: float, y_px: float, frame_px: tuple[int, int]) -> tuple[ViewPlane, int, int] | None:
         """Return the plane that a point of the picture lies on, and column and row of the frame's pixel there."""
         for plane, box in reversed(self.tiles):

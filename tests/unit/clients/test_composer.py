@@ -51,12 +51,14 @@ def test_original_left_synthesized_right_in_their_own_colours() -> None:
     assert (picture_rgb[:, WIDTH:] == GREEN).all()
 
 
-def test_the_canvas_is_bgra_and_used_again() -> None:
+def test_the_canvas_is_bgra_and_the_next_picture_leaves_it_as_it_is() -> None:
     composer = plain()
     first = composer.render(pair(), HudState())
     assert first.shape == (HEIGHT, 2 * WIDTH, 4)
     assert tuple(first[0, 0]) == (0, 0, 255, 255)
-    assert composer.render(pair(8), HudState()) is first
+    before = first.copy()
+    assert (composer.render(pair(8, rendered=False), HudState()) != before).any()
+    assert (first == before).all()
 
 
 def test_without_a_synthesized_frame_the_original_is_on_both_sides_and_the_notice_says_why() -> None:

@@ -59,6 +59,16 @@ def test_a_bgra_canvas_keeps_its_colours(tmp_path: Path) -> None:
     assert np.abs(read(tmp_path / "drive.mp4")[0].astype(int) - RED).max() <= 4
 
 
+def test_pictures_that_nobody_changes_are_recorded_as_well(tmp_path: Path) -> None:
+    canvas_bgra = np.asarray(cv2.cvtColor(picture(64, 48), cv2.COLOR_RGB2BGRA), np.uint8)
+    with Recorder(tmp_path / "drive.mp4", 20.0, 64, 48) as video:
+        for kept in (canvas_bgra, picture(64, 48)):
+            kept.flags.writeable = False
+            video.write(kept)
+    frames = read(tmp_path / "drive.mp4")
+    assert [np.abs(frame.astype(int) - RED).max() <= 4 for frame in frames] == [True, True]
+
+
 def test_the_index_stands_before_the_pictures(tmp_path: Path) -> None:
     with Recorder(tmp_path / "drive.mp4", 20.0, 64, 48) as video:
         video.write(picture(64, 48))
