@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
+import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Final
+
+from clients.bench.figures import Figure, markdown, table, write_markdown
+from clients.bench.machine import describe_machine
 
 DESCRIPTION = (
     "Measure on this machine what a frame costs in the town, in the generator and in everything between them, and how "
@@ -16,24 +22,6 @@ DESCRIPTION = (
 )
 SESSION: Final = "demo"
 SPEED_UP_SIZE_WH: Final = (512, 256)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure; `goal` 0 where there is none, `at_least` where more is better."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float = 0.0
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the goal is met; None without one."""
-        if not self.goal:
-            return None
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,17 +36,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="measure only how much faster a published vid2vid, label2city_2048 say, is than its plain formulation",
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print machine and figures as one line of JSON")
+    parser.add_argument(
+        "--markdown", metavar="FILE", type=Path, help="write them into a Markdown file, in place of its last ones"
+    )
+    parser.add_argument(
+        "--report", metavar="FILE.html", type=Path, help="write where the time of a frame goes, stage by stage"
+    )
+    parser.add_argument(
+        "--telemetry", metavar="FILE", type=Path, help="of a drive: write its --report, and measure nothing"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code does not depend on what comes out."""
-    figures = list(_measure_speed_up(args) if args.speed_up else _measure(args))
+    if args.telemetry is not None:
+        return _report_of_drive(args)
+    with tempfile.TemporaryDirectory(prefix="vidrive-bench-") as folder:
+        args.drive_telemetry = Path(folder) / "drive.jsonl"
+        machine = describe_machine()  # before: what loads it then is not this bench
+        figures = list(_measure_speed_up(args) if args.speed_up else _measure(args))
+        limit = _write_report(args, args.drive_telemetry, figures, machine)
+    if args.markdown is not None:
+        write_markdown(args.markdown, markdown(figures, machine, _typed(args), limit))
     if args.json:
-        print(json.dumps({"figures": [{**asdict(figure), "met": figure.met} for figure in figures]}))
+        told = [{**asdict(figure), "met": figure.met} for figure in figures]
+        print(json.dumps({"machine": machine, "figures": told, "verdict": limit}))
     else:
-        print("\n".join(_table(figures)))
+        print("\n".join([*table(figures), *([limit] if limit else [])]))
     return 0
+
+
+def _report_of_drive(args: argparse.Namespace) -> int:
+    """Draw what another drive wrote."""
+    from bridge.protocol.errors import UsageError
+
+    if args.report is None:
+        raise UsageError("--telemetry is read for a report", "Name its file with --report FILE.html")
+    print(_write_report(args, args.telemetry, [], describe_machine()) or "no frame was synthesized")
+    return 0
+
+
+def _write_report(args: argparse.Namespace, telemetry: Path, figures: list[Figure], machine: dict[str, str]) -> str:
+    """Write the report, if one is wanted, and return what limited the drive, "" without one."""
+    from bridge.bottleneck import told_groups, verdict
+    from bridge.telemetry import read_telemetry
+
+    if not telemetry.exists() and args.telemetry is None:
+        return ""  # nothing was driven
+    records = read_telemetry(telemetry)
+    if args.report is not None:
+        from clients.bench.report import write_report
+
+        return write_report(args.report, records, figures, machine)
+    return verdict([told_groups(record.stages_ms) for record in records if record.outcome == "rendered"], 0.0)
+
+
+def _typed(args: argparse.Namespace) -> str:
+    """The command that repeats these figures."""
+    words = ["vidrive", "bench"]
+    if args.size is not None:
+        words += ["--size", f"{args.size[0]}x{args.size[1]}"]
+    words += ["--frames", str(args.frames), *(["--model", args.model] if args.model else [])]
+    return shlex.join([*words, *(["--speed-up", args.speed_up] if args.speed_up else [])])
 
 
 def _measure_speed_up(args: argparse.Namespace) -> Iterable[Figure]:
@@ -102,7 +142,7 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
             yield Figure(f"{name}, processor time", spent_ms, "ms")
 
         print("all at once ...", file=sys.stderr)
-        drive = DriveThread(plan)
+        drive = DriveThread(replace(plan, telemetry=args.drive_telemetry))
         drive.start()
         drive.wait()
         drive.result()
@@ -142,16 +182,6 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
     yield Figure("1080p label map one way, p50", product_ms, "ms")
     yield Figure("the same by bare ZeroMQ, p50", bare_ms, "ms")
     yield Figure("their ratio", product_ms / bare_ms, "times", goal=1.3)
-
-
-def _table(figures: Iterable[Figure]) -> Iterable[str]:
-    for figure in figures:
-        line = f"{figure.name:<30} {figure.value:9.2f} {figure.unit:<6}"
-        if figure.met is None:
-            yield line.rstrip()
-        else:
-            bound = "at least" if figure.at_least else "at most"
-            yield f"{line} {bound} {figure.goal:g}: {'yes' if figure.met else 'NO'}"
 
 
 def _count(text: str) -> int:
