@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from clients.recordings.pairs import RecordedPairs
 
 DESCRIPTION = (
-    "Write a recording in another layout: vid2vid (train_A, train_B, train_inst), cityscapes (gtFine, leftImg8bit), "
-    "video (the viewer's picture as .mp4) or rerun (an .rrd file; wants the extra vidrive[rerun])."
+    "Write a recording in another layout: vid2vid (train_A, train_B, train_inst, train_flow), cityscapes (gtFine, "
+    "leftImg8bit), video (the viewer's picture as .mp4) or rerun (an .rrd file; wants the extra vidrive[rerun])."
 )
 FORMATS: Final = ("vid2vid", "cityscapes", "video", "rerun")
 

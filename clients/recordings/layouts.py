@@ -18,11 +18,14 @@ from bridge.recording.manifest import is_recording
 from clients.progress import Progress
 from clients.recordings.output import make_folder, write_png
 from clients.recordings.pairs import RecordedPairs
+from clients.viewer.motion import engine_motion
+from renderer.train.video.reference_flow import flow_picture
 
 INSTANCES_A_CLASS: Final = 1000  # Cityscapes' instance ids: class id x 1000 + number, or the class id alone
 LABEL_SPACE: Final = "cityscapes"
 
-Keep = Callable[[str, int, FramePair, "SceneIds"], None]
+Keep = Callable[[str, int, FramePair, FramePair | None, "SceneIds"], None]
+"""Writes a frame: the name of its sequence, its place in it, the frame, the one before it there, and the numbering."""
 
 
 class SceneIds:
@@ -57,19 +60,23 @@ class SceneIds:
 
 
 def export_vid2vid(pairs: RecordedPairs, out: Path, label_space: str) -> int:
-    """Write vid2vid's training layout: train_A, train_B and train_inst with a folder for each sequence.
+    """Write vid2vid's training layout: train_A, train_B, train_inst and train_flow with a folder for each sequence.
 
-    train_A label maps, train_B the simulator's pictures, train_inst instance maps as Cityscapes numbers them. Returns
-    the number of frames. Raises OutputError, also where `out` is not empty, and UsageError for a recording without
-    pictures.
+    train_A label maps, train_B the simulator's pictures, train_inst instance maps as Cityscapes numbers them,
+    train_flow the motion since the frame before as KITTI's flow pictures: by depth and poses, or as recorded; unknown
+    where nothing was visible before; none where the recording has neither depth nor flow. Returns the number of frames.
+    Raises OutputError, also where `out` is not empty, and UsageError for a recording without pictures.
     """
 
-    def keep(sequence: str, index: int, pair: FramePair, ids: SceneIds) -> None:
+    def keep(sequence: str, index: int, pair: FramePair, before: FramePair | None, ids: SceneIds) -> None:
         name = f"{sequence}/{index:06d}.png"
         labels = ids.labels(pair.sensor)
         write_png(_place(out / "train_A" / name), labels)
         write_png(_place(out / "train_inst" / name), ids.instances(pair.sensor, labels))
         write_png(_place(out / "train_B" / name), _bgr(pair))
+        motion_px = None if before is None else _motion_px(before.sensor, pair.sensor)
+        if motion_px is not None:
+            write_png(_place(out / "train_flow" / name), flow_picture(motion_px))
 
     return _export(pairs, out, label_space, keep)
 
@@ -81,7 +88,7 @@ def export_cityscapes(pairs: RecordedPairs, out: Path, label_space: str) -> int:
     """
     city = re.sub(r"[^a-z0-9-]+", "-", out.resolve().name.lower()).strip("-") or "town"
 
-    def keep(sequence: str, index: int, pair: FramePair, ids: SceneIds) -> None:
+    def keep(sequence: str, index: int, pair: FramePair, _: FramePair | None, ids: SceneIds) -> None:
         stem = f"train/{city}/{city}_{sequence[3:]:0>6}_{index:06d}"
         labels = ids.labels(pair.sensor)
         write_png(_place(out / "gtFine" / f"{stem}_gtFine_labelIds.png"), labels)
@@ -100,17 +107,29 @@ def _export(pairs: RecordedPairs, out: Path, label_space: str, keep: Keep) -> in
         raise OutputError(f"{out} is not empty, and an export needs a folder of its own", "Choose another --out")
     ids = SceneIds(label_space or LABEL_SPACE)
     num_frames = sequence = first = 0
+    pair: FramePair | None = None
     with Progress(len(pairs)) as progress:
         for index, row in enumerate(pairs.recording.rows):
-            before = pairs.recording.rows[index - 1] if index else None
-            if before is None or row.sequence != before.sequence or row.frame_id != before.frame_id + 1:
+            last_row = pairs.recording.rows[index - 1] if index else None
+            begins = last_row is None or row.sequence != last_row.sequence or row.frame_id != last_row.frame_id + 1
+            if begins:
                 sequence, first = sequence + 1, index
-            pair = pairs.pair(index)
+            before, pair = None if begins else pair, pairs.pair(index)
             if pair.sensor.rgb is not None:  # the last ones of a video whose writer was killed are not there
-                keep(f"seq{sequence:04d}", index - first, pair, ids)
+                keep(f"seq{sequence:04d}", index - first, pair, before, ids)
                 num_frames += 1
             progress.advance()
     return num_frames
+
+
+def _motion_px(before: SensorFrame, frame: SensorFrame) -> NDArray[np.float32] | None:
+    """Return the motion since the frame before, (H,W,2) f32, nan where nothing was visible; None if nothing tells."""
+    engine = engine_motion(before, frame)
+    if engine is None:
+        return frame.flow_px
+    motion_px, newly_visible = engine
+    motion_px = motion_px if frame.flow_px is None else frame.flow_px
+    return np.where(newly_visible[..., None] > 0, np.float32(np.nan), motion_px)
 
 
 def _bgr(pair: FramePair) -> NDArray[np.uint8]:

@@ -92,7 +92,7 @@ def test_rendered_to_a_video_in_simulation_time(recorded: Path) -> None:
         assert video.streams.video[0].average_rate == 20
 
 
-def test_exported_to_vid2vids_layout_it_renders(recorded: Path) -> None:
+def test_exported_to_vid2vids_layout_it_renders_and_trains(recorded: Path) -> None:
     run = vidrive(recorded.parent, "export", "drive", "--format", "vid2vid", "--out", "v")
     assert run.returncode == 0, run.stderr
     recording = Recording(recorded)
@@ -115,6 +115,15 @@ def test_exported_to_vid2vids_layout_it_renders(recorded: Path) -> None:
     run = vidrive(recorded.parent, *words)
     assert run.returncode == 0, run.stderr
     assert "40 frames of 1 sequence" in run.stderr
+    assert sorted(path.name for path in (recorded.parent / "v" / "train_flow" / "seq0001").iterdir()) == [
+        f"{number:06d}.png" for number in range(1, 40)
+    ]
+    small = ["generator.width=4", "discriminators.width=4", "perceptual.network=none", "report.preview_frames=2"]
+    short = ["schedule.stages.0.steps=2", "schedule.stages.1.steps=1", "schedule.stages.1.decay_steps=0"]
+    sets = [word for setting in (*small, *short, "data.flow=files") for word in ("--set", setting)]
+    run = vidrive(recorded.parent, "train", "street-small", "--data", "v", "--out", "trained", *sets)
+    assert run.returncode == 0, run.stderr
+    assert (recorded.parent / "trained" / "model" / "latest_net_G1.pth").is_file()
 
 
 def test_exported_to_cityscapes_layout(recorded: Path) -> None:

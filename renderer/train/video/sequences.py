@@ -3,7 +3,7 @@
 DIR/train_A/SEQ/NAME.png      label maps            (or train_label/, or seg_maps/)
 DIR/train_B/SEQ/NAME.png      real pictures         (or train_img/, or images/)
 DIR/train_inst/SEQ/NAME.png   instance maps, if the generator reads their edges
-DIR/train_flow/SEQ/NAME.npy   motion from the last frame to this one, if there is any
+DIR/train_flow/SEQ/NAME.png   motion from the last frame to this one, if there is any (or .npy)
 DIR/test_A, test_B ...        the same of sequences that are only looked at
 """
 
@@ -25,7 +25,7 @@ from renderer.dense_pictures import read_picture
 from renderer.label_pictures import read_ids, read_label_map
 from renderer.label_sequences import LABEL_LAYOUTS, LabelSequence, Layout, find_in_layout
 from renderer.train.video.preset import SequenceConfig, VideoPreset
-from renderer.train.video.reference_flow import confidence, estimate_flow, read_flow
+from renderer.train.video.reference_flow import FLOW_SUFFIXES, confidence, estimate_flow, read_flow
 
 _FLOW_FOLDERS: Final = {"train_A": "train_flow", "train_label": "train_flow", "seg_maps": "flow"}
 _SHOWN_SPLIT: Final = "test_"
@@ -199,8 +199,8 @@ def _find(root: Path, *, shown: bool) -> list[TrainSequence]:
 
 def _with_flow(root: Path, layout: Layout, sequence: LabelSequence) -> TrainSequence:
     folder = root / _FLOW_FOLDERS.get(layout.frames[0], "test_flow") / sequence.name
-    paths = [folder / f"{frame.stem}.npy" for frame in sequence.labels]
-    there = tuple(path if path.is_file() else None for path in paths)
+    paths = [[folder / f"{frame.stem}{suffix}" for suffix in FLOW_SUFFIXES] for frame in sequence.labels]
+    there = tuple(next((path for path in both if path.is_file()), None) for both in paths)
     return TrainSequence(sequence, there if any(there) else ())
 
 

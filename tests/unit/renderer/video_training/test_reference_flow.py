@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from bridge.protocol.errors import LabelError
 from renderer.train.video.preset import VideoPreset
-from renderer.train.video.reference_flow import confidence, estimate_flow, read_flow
+from renderer.train.video.reference_flow import confidence, estimate_flow, flow_picture, read_flow
 from renderer.train.video.sequences import Load, find_train_sequences, read_load
 
 from .conftest import HEIGHT_PX, STEP_PX, WIDTH_PX, DrawClip, changed, draw_frame
@@ -43,6 +48,34 @@ def test_flow_files_hold_motion_and_are_scaled(tmp_path: Path) -> None:
     np.save(tmp_path / "flow.npy", motion[..., 0])
     with pytest.raises(LabelError, match=r"holds float32 \(8, 16\). Write \(height, width, 2\) floats"):
         read_flow(tmp_path / "flow.npy", (4, 8))
+
+
+@given(arrays(np.float32, (3, 4, 2), elements=st.floats(-600, 600, width=32) | st.just(np.nan)))
+def test_flow_pictures_keep_motion_to_a_128th_of_a_pixel(tmp_path_factory: pytest.TempPathFactory, motion: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "flow.png"
+    assert cv2.imwrite(str(path), flow_picture(motion))
+    flow, _ = read_flow(path, (3, 4))
+    with np.errstate(invalid="ignore"):
+        kept = (np.abs(motion) < 511.9).all(2)
+        lost = ~(np.abs(motion) < 512.1).all(2)
+    assert np.abs(flow[kept] + motion[kept]).max(initial=0) <= 1 / 128
+    assert not flow[lost].any()
+
+
+def test_what_is_no_flow_picture_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "flow.png"
+    for picture in (b"", b"none", cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()):
+        path.write_bytes(picture)
+        with pytest.raises(LabelError, match=r"flow.png is no flow picture. Write 16-bit PNGs as KITTI's, or .npy"):
+            read_flow(path, (4, 8))
+
+
+def test_flow_beside_unknown_flow_keeps_its_size_when_it_is_scaled(tmp_path: Path) -> None:
+    motion = np.full((8, 16, 2), (4.0, 0.0), np.float32)
+    motion[:, 5] = np.nan
+    np.save(tmp_path / "flow.npy", motion)
+    flow, _ = read_flow(tmp_path / "flow.npy", (4, 8))
+    assert np.abs(flow[..., 0] + 2.0).max() < 1e-6
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
