@@ -24,13 +24,14 @@ from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_sess
 from bridge.edits.desk import EditDesk
 from bridge.edits.rules import NO_EDITS, Edits, load_edits
 from bridge.edits.street import EditedStreet
-from bridge.loop import FrameLoop, Sink
+from bridge.loop import FrameLoop, Renderer, Sink
 from bridge.metrics import serve_metrics
 from bridge.prefetch import ControlSource, Street
 from bridge.protocol.errors import RenderRefused, RenderServerError, VidriveError
 from bridge.protocol.frames import FramePair
 from bridge.protocol.messages import ModelCard, PictureCodec
 from bridge.render_client import RenderClient
+from bridge.scaling import ScaledRenderer
 from bridge.trace import Trace
 from clients.recorder import Recorder
 from clients.sinks import DigestTrace, PairRecorder
@@ -55,6 +56,7 @@ class DrivePlan:
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
     goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
     planes. `layout` is how window and video begin. `metrics` is where Prometheus is answered: host and port.
+    With `target_hz` frames are synthesized at a smaller size where the renderer is too slow for it.
     """
 
     session: SessionPreset
@@ -71,6 +73,7 @@ class DrivePlan:
     trace: Path | None = None
     telemetry: Path | None = None
     metrics: tuple[str, int] | None = None
+    target_hz: float | None = None
     recording: RecordingWish | None = None
     edits: Edits = NO_EDITS
     layout: Layout = LAYOUTS[0]
@@ -91,6 +94,8 @@ def make_plan(
     session = load_session(session_name)
     if args.headless or args.record is not None:
         session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
+    if pace := getattr(args, "pace", None):
+        session = msgspec.structs.replace(session, mode="record" if pace == "every" else "live")
     if args.seconds is not None:
         num_ticks = max(1, round(args.seconds / session.fixed_delta_s))
     rig = load_rig(session.rig)
@@ -111,6 +116,7 @@ def make_plan(
         trace=args.trace,
         telemetry=getattr(args, "telemetry", None),
         metrics=getattr(args, "metrics", None),
+        target_hz=getattr(args, "target_hz", None),
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
         layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
     )
@@ -152,7 +158,8 @@ class DriveThread:
     @property
     def period_ms(self) -> float:
         """What a frame may take, 0 where the drive goes as fast as it can."""
-        return self.plan.session.fixed_delta_s * 1e3 if self.plan.windowed else 0.0
+        to_the_clock = self.plan.windowed or self.plan.session.mode == "live"
+        return self.plan.session.fixed_delta_s * 1e3 if to_the_clock else 0.0
 
     def start(self) -> None:
         """Begin to drive."""
@@ -301,9 +308,12 @@ class DriveThread:
 
     def _drive(self, street: Street, client: RenderClient | None, sinks: list[Sink]) -> None:
         plan = self.plan
+        renderer: Renderer | None = client
+        if client is not None and plan.target_hz is not None:
+            renderer = ScaledRenderer(client, plan.target_hz)
         loop = FrameLoop(
             EditedStreet(street, lambda: self.desk.effective),
-            client,
+            renderer,
             mode=plan.session.mode,
             real_time=plan.windowed,
             display=self._display,

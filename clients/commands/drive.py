@@ -15,6 +15,7 @@ DESCRIPTION = (
 )
 CARLA_PORT: Final = 2000
 SESSION: Final = "drive"
+PACES: Final = ("every", "newest")
 # Those of clients.viewer.layouts, which the help of a command does not import; a test compares.
 LAYOUTS: Final = ("side-by-side", "wipe", "blend", "picture-in-picture", "synthesized", "grid", "planes")
 
@@ -42,6 +43,18 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write a JSON line a frame: ids, times, digests")
+    parser.add_argument(
+        "--pace",
+        choices=PACES,
+        help="every tick is synthesized and the simulator waits, or it keeps to the clock and the newest frame wins "
+        "(default: newest in a window, every without)",
+    )
+    parser.add_argument(
+        "--target-hz",
+        metavar="N",
+        type=target_hz,
+        help="synthesize at a smaller size while the renderer is too slow for this rate",
+    )
     add_telemetry_arguments(parser)
 
 
@@ -88,6 +101,17 @@ def run(args: argparse.Namespace) -> int:
             picture_codec="jpeg" if args.jpeg else "raw",
         )
     return conduct(plan, as_json=args.json)
+
+
+def target_hz(text: str) -> float:
+    """Return a rate that frames can have."""
+    try:
+        rate_hz = float(text)
+    except ValueError:
+        rate_hz = 0.0
+    if not 0.5 <= rate_hz <= 240.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 0.5 to 240 Hz")
+    return rate_hz
 
 
 def metrics_address(text: str) -> tuple[str, int]:

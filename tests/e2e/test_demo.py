@@ -102,6 +102,20 @@ def test_two_runs_with_one_seed_are_the_same_to_the_last_bit(tmp_path: Path) -> 
         assert record.age_ms == pytest.approx((record.present_s - record.sample_s) * 1e3, abs=0.01)
 
 
+def test_a_rate_out_of_reach_is_tried_by_smaller_pictures_and_every_tick_is_accounted_for(tmp_path: Path) -> None:
+    words = ("--headless", "--seconds", "6", "--json", "--pace", "newest", "--target-hz", "240")
+    run = demo(tmp_path, *words, "--telemetry", "telemetry.jsonl", "--record", "drive.mp4")
+    assert run.returncode == 0, run.stderr
+    assert "synthesizing at 192x96" in run.stderr
+    report = json.loads(run.stdout)
+    assert report["ticks"] == 120 == report["rendered"] + report["dropped"] + report["failed"]
+    outcomes = [record.outcome for record in read_telemetry(tmp_path / "telemetry.jsonl")]
+    assert {name: outcomes.count(name) for name in ("rendered", "dropped", "failed")} == {
+        name: report[name] for name in ("rendered", "dropped", "failed")
+    }
+    assert num_frames(tmp_path / "drive.mp4") >= report["shown"] > 0
+
+
 def test_without_a_display_it_says_so_and_writes_a_video(tmp_path: Path) -> None:
     run = demo(tmp_path, "--seconds", "1")
     assert run.returncode == 0, run.stderr
