@@ -1,8 +1,8 @@
 """The inference server: a ROUTER socket, one thread, one frame at a time through the network.
 
-Clients are never batched together and share nothing but the model, so what one of them is answered does not depend on
-the others. Whatever arrives on the port is answered by a picture, a welcome or a refusal, or it is ignored; nothing of
-it ends the server.
+Clients share nothing but the model, and unless the server is told to (`max_batch`) their frames are never batched
+together, so that what one of them is answered does not depend on the others. Whatever arrives on the port is answered
+by a picture, a welcome or a refusal, or it is ignored; nothing of it ends the server.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from bridge.protocol.messages import Bye, Hello, Look, Looked, Message, Refusal,
 from bridge.protocol.shared_memory import attach
 from renderer.backends.choice import BackendName
 from renderer.backends.runner import TRIAL_SIZE_HW
+from renderer.batching import Job, groups, step_group
 from renderer.inputs import ModelInput, check_request, model_input
 from renderer.looks import Looks
-from renderer.models.base import OWN_FAMILY, Model
+from renderer.models.base import OWN_FAMILY, Model, ModelOutput
 from renderer.models.imported import ModelOptions, announce
 from renderer.models.registry import load_model, shipped_names
 from renderer.models.style import read_style
@@ -55,10 +56,12 @@ class RenderServer:
         max_sessions: int = MAX_SESSIONS,
         idle_limit_s: float = IDLE_LIMIT_S,
         looks: Looks | None = None,
+        max_batch: int = 1,
     ) -> None:
         """Listen at `endpoint`: tcp://HOST:PORT (port `*` takes a free one) or ipc://PATH.
 
-        `looks` are the models that clients may change to; None: this one only. Closes them at its end.
+        `looks` are the models that clients may change to; None: this one only. Closes them at its end. `max_batch` is
+        how many clients' frames may go through the network at once, where they wait anyway.
 
         Raises UsageError if that cannot be, and for an endpoint that other machines reach without a CURVE key.
         """
@@ -66,6 +69,7 @@ class RenderServer:
         self._model = model
         self._sessions = Sessions(max_sessions, idle_limit_s)
         self._looks = looks
+        self._max_batch = max_batch
         self._complained: set[bytes] = set()
         self._stopping = False
         keys = sockets.load_secret_key(secret_key) if secret_key else None
@@ -99,7 +103,10 @@ class RenderServer:
                 self._wake_receive.recv(4096)
                 self._tell_looks()
             if self._socket in ready:
-                self._answer_next()
+                if self._max_batch == 1:
+                    self._answer_next()
+                else:
+                    self._answer_waiting()
             if time.monotonic() - swept_s >= _SWEEP_INTERVAL_S:
                 swept_s = time.monotonic()
                 self._sweep()
@@ -131,42 +138,79 @@ class RenderServer:
 
     # -- one message ---------------------------------------------------------------------------------------------
 
-    def _answer_next(self) -> None:
+    def _receive(self) -> tuple[bytes, list[wire.Buffer]] | None:
         try:
             routing_id, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
-            return
-        self._answer(routing_id.bytes, [frame.buffer for frame in frames])
+            return None
+        return routing_id.bytes, [frame.buffer for frame in frames]
 
-    def _answer(self, routing_id: bytes, frames: Sequence[wire.Buffer]) -> None:
+    def _answer_next(self) -> None:
+        if (received := self._receive()) is not None:
+            self._answer(*received)
+
+    def _answer_waiting(self) -> None:
+        """Answer what waits, at most `max_batch` messages, the frames of one size together, the oldest first."""
+        jobs: list[Job] = []
+        waiting: set[bytes] = set()
+        for _ in range(self._max_batch):
+            if (received := self._receive()) is None:
+                break
+            routing_id, frames = received
+            if routing_id in waiting:  # one that does not wait for its answer: its frames stay in their order
+                self._answer_jobs(jobs)
+                jobs, waiting = [], set()
+            waiting.add(routing_id)
+            self._answer(routing_id, frames, jobs)
+        self._answer_jobs(jobs)
+
+    def _answer_jobs(self, jobs: list[Job]) -> None:
+        for group in groups(jobs, self._max_batch):
+            try:
+                replies = [self._finish(job, *stepped) for job, stepped in zip(group, step_group(group), strict=True)]
+            except Exception as error:  # noqa: BLE001 - each of them is told, and the first of a client logged
+                replies = [self._told(error, job.routing_id, job.request.frame_id) for job in group]
+            for job, reply in zip(group, replies, strict=True):
+                self._send(job.routing_id, reply)
+
+    def _answer(self, routing_id: bytes, frames: Sequence[wire.Buffer], jobs: list[Job] | None = None) -> None:
+        """Answer a message; with `jobs` a frame is put there instead, to be synthesized with others."""
         frame_id = -1
         try:
             message = wire.decode_header(frames)
             frame_id = message.frame_id if isinstance(message, Render) else -1
-            reply = self._reply(routing_id, message, frames)
-        except WireError as error:
-            if self._is_first_complaint(routing_id):
-                log.warning("refused a client: %s", error.what)
-            reply = _refusal(type(error).__name__, error.what, error.hint, frame_id)
-        except RenderRefused as error:
-            if self._is_first_complaint(routing_id):
-                log.warning("refused a client: %s", error.what)
-            reply = _refusal(error.code, error.what, error.hint, frame_id)
-        except Exception:
-            if self._is_first_complaint(routing_id):
-                log.exception("a request failed")
-            reply = _refusal("failed", "the inference server failed at this frame", "Look at its log", frame_id)
+            reply = self._reply(routing_id, message, frames, jobs)
+        except Exception as error:  # noqa: BLE001 - nothing that arrives ends the server
+            reply = self._told(error, routing_id, frame_id)
         if reply:
             self._send(routing_id, reply)
 
-    def _reply(self, routing_id: bytes, message: Message, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
+    def _told(self, error: Exception, routing_id: bytes, frame_id: int) -> list[wire.Buffer]:
+        """Log what went wrong, once a client, and return what it is told."""
+        is_first = self._is_first_complaint(routing_id)
+        if isinstance(error, (WireError, RenderRefused)):
+            if is_first:
+                log.warning("refused a client: %s", error.what)
+            code = error.code if isinstance(error, RenderRefused) else type(error).__name__
+            return _refusal(code, error.what, error.hint, frame_id)
+        if is_first:
+            log.error("a request failed", exc_info=error)
+        return _refusal("failed", "the inference server failed at this frame", "Look at its log", frame_id)
+
+    def _reply(
+        self, routing_id: bytes, message: Message, frames: Sequence[wire.Buffer], jobs: list[Job] | None
+    ) -> list[wire.Buffer]:
         if isinstance(message, Hello):
             return self._welcome(routing_id, message)
         if isinstance(message, Render):
             session = self._sessions.get(routing_id)
             if session is None:
                 raise RenderRefused("no-session", "the server does not know this client", "Say hello first")
-            return self._render(session, message, frames)
+            job = self._prepare(routing_id, session, message, frames)
+            if jobs is not None:
+                jobs.append(job)
+                return []
+            return self._finish(job, *session.render(job.model, job.frame, message))
         if isinstance(message, Look):
             return self._wish(routing_id, message)
         if isinstance(message, Bye):
@@ -228,7 +272,8 @@ class RenderServer:
             log.info("%s: planes of client %r go through the socket", error.what, hello.client[:80])
             return None
 
-    def _render(self, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> list[wire.Buffer]:
+    def _prepare(self, routing_id: bytes, session: Session, request: Render, frames: Sequence[wire.Buffer]) -> Job:
+        """Check a request and make tensors of it."""
         start_s = time.perf_counter()
         model = self._model if request.look == 0 else session.looks.get(request.look)
         if model is None:
@@ -236,13 +281,16 @@ class RenderServer:
         check_request(model.card, request)
         received = wire.decode_planes(request, frames, session.memory)
         frame = model_input(model.card, received, request.motion, model.device)
-        decoded_s = time.perf_counter()
-        output, reset = session.render(model, frame, request)
+        return Job(routing_id, session, model, request, frame, (time.perf_counter() - start_s) * 1e3)
+
+    def _finish(self, job: Job, output: ModelOutput, reset: str) -> list[wire.Buffer]:
+        """Return a picture as byte frames."""
         rendered_s = time.perf_counter()
+        request, session = job.request, job.session
         place = request.picture_offset_bytes if session.memory is not None else None
         codec = session.hello.picture_codec if place is None else "shared"
         header = wire.plane_header("rgb", output.rgb, codec, place or 0)
-        stages_ms = {"decode": (decoded_s - start_s) * 1e3, **output.stages_ms}
+        stages_ms = {"decode": job.decoded_ms, **output.stages_ms}
         rendered = Rendered(
             sequence=request.sequence, frame_id=request.frame_id, planes=(header,), stages_ms=stages_ms, reset=reset
         )
@@ -304,6 +352,7 @@ def run_server(
     backend: BackendName = "auto",
     *,
     stabilise: bool = False,
+    max_batch: int = 1,
 ) -> None:
     """Load a model and serve it until an exception such as KeyboardInterrupt ends it; `stabilise` steadies it.
 
@@ -314,7 +363,7 @@ def run_server(
     announce(model_name, model.device)
     warm_up(model)
     looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, backend, stabilise))
-    with RenderServer(model, listen, secret_key=secret_key, looks=looks) as server:
+    with RenderServer(model, listen, secret_key=secret_key, looks=looks, max_batch=max_batch) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:
             ready(server.endpoint)

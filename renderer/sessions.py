@@ -46,13 +46,23 @@ class Session:
         Returns the output and why temporal state began anew, "" if it did not. If the model fails, the state is
         dropped and the next frame begins anew.
         """
+        before, reset = self.begin(request)
+        output, state = model.step(frame, before)
+        self.finish(request, state)
+        return output, reset
+
+    def begin(self, request: Render) -> tuple[Any, str]:
+        """Take the state that a frame goes on from, None where it begins anew, and why that is; `finish` follows."""
         reset = self._reset_reason(request)
         before, self._state = None if reset else self._state, None
-        output, self._state = model.step(frame, before)
+        return before, reset
+
+    def finish(self, request: Render, state: Any) -> None:
+        """Keep the state after a frame."""
+        self._state = state
         self._sequence, self._frame_id, self._look = request.sequence, request.frame_id, request.look
         self._size_hw = (request.height_px, request.width_px)
         self._focal_px = request.motion.focal_px if request.motion else None
-        return output, reset
 
     def _reset_reason(self, request: Render) -> str:
         if self._sequence is None:

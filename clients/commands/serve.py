@@ -32,6 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stabilise", action="store_true", help="steady a published generator's pictures by the engine's motion"
     )
     parser.add_argument(
+        "--batch",
+        type=int,
+        choices=range(1, 17),
+        metavar="N",
+        default=1,
+        help="frames of up to N waiting clients go through the network at once, for GPUs; pictures may then differ by "
+        "rounding (default: %(default)s)",
+    )
+    parser.add_argument(
         "--curve-secret",
         type=Path,
         metavar="FILE",
@@ -57,5 +66,6 @@ def run(args: argparse.Namespace) -> int:
         secret_key=args.curve_secret,
         backend=args.backend,
         stabilise=args.stabilise,
+        max_batch=args.batch,
     )
     return 0

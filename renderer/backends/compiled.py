@@ -53,7 +53,10 @@ class CompiledRunner:
         self._programs: dict[tuple[int, int], Program | None] = {}
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
-        """Return the picture, in memory of its own."""
+        """Return the pictures, in memory of their own; a batch is drawn one after another, as programs are for one."""
+        if labels_BHW.shape[0] > 1:
+            each = zip(labels_BHW.split(1), warped_B3HW.split(1), valid_B1HW.split(1), strict=True)
+            return torch.cat([self(*frame) for frame in each])
         size_hw = (labels_BHW.shape[1], labels_BHW.shape[2])
         if size_hw not in self._programs:
             while len(self._programs) >= MAX_PROGRAMS:
