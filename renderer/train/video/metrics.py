@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from bridge.protocol.errors import OutputError, UsageError
 from renderer.train.checkpoint import replacing
@@ -38,6 +40,11 @@ class Metrics:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
+    def show(self, step: int, picture: NDArray[np.uint8]) -> None:
+        """Add a preview, (H,W,3) u8 RGB, to TensorBoard's files, if they are written."""
+        if self._board is not None:
+            self._board.add_image("preview", picture, step, dataformats="HWC")
+
     def close(self) -> None:
         """Finish TensorBoard's files."""
         if self._board is not None:
@@ -60,7 +67,10 @@ def _step_of(line: bytes) -> float:
 
 def _open_tensorboard(folder: Path, step: int) -> Any:
     if importlib.util.find_spec("tensorboard") is None:
-        raise UsageError("TensorBoard is not installed", "pip install tensorboard, or --set report.tensorboard=false")
+        raise UsageError(
+            "report.tensorboard needs the package tensorboard, which is not installed",
+            f"pip install 'vidrive[tensorboard]', or leave it out: the same numbers are in {METRICS_NAME}",
+        )
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder), purge_step=step + 1)

@@ -50,11 +50,13 @@ def draw_sequence(
     return np.stack(rows), float(-10 * np.log10(max(float(np.mean(errors)), 1e-12)))
 
 
-def write_preview(folder: Path, step: int, frames: NDArray[np.uint8]) -> None:
-    """Write preview_STEP.png, some of the frames (N,H,W,3) u8, and preview_STEP.mp4, all of them."""
+def write_preview(folder: Path, step: int, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Write preview_STEP.png, some of the frames (N,H,W,3) u8, and preview_STEP.mp4, all of them; return the former."""
     places = sorted({round(place) for place in np.linspace(0, len(frames) - 1, _SHEET_ROWS)})
-    write_picture(folder / f"preview_{step:06d}.png", np.vstack([frames[place] for place in places]))
+    sheet = np.vstack([frames[place] for place in places])
+    write_picture(folder / f"preview_{step:06d}.png", sheet)
     write_video(folder / f"preview_{step:06d}.mp4", frames)
+    return sheet
 
 
 def write_video(path: Path, frames: NDArray[np.uint8]) -> None:

@@ -97,7 +97,7 @@ def show(trainer: VideoTrainer, folder: Path, shown: TrainSequence, metrics: Met
     preset = trainer.preset
     stage = preset.schedule.stages[moment_of(trainer.step_index - 1, preset.schedule).stage]
     frames, psnr_db = draw_sequence(trainer.average, shown, preset, stage.num_scales, preset.report.preview_frames)
-    write_preview(folder, trainer.step_index, frames)
+    metrics.show(trainer.step_index, write_preview(folder, trainer.step_index, frames))
     metrics.write(trainer.step_index, {"preview_psnr_db": psnr_db})
 
 

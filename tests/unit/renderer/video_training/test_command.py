@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
@@ -73,6 +74,39 @@ def test_run_writes_model_pictures_video_and_numbers(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "weights"))
     assert cli.main(["weights", "import", str(out / "model"), "--name", "mine"]) == 0
     assert "imported mine: vid2vid" in capsys.readouterr().out
+
+
+def test_tensorboard_has_the_numbers_of_the_json_lines_and_the_previews(
+    preset: Path, draw_clip: DrawClip, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    root, out = draw_clip(), tmp_path / "out"
+    shorter = ("--set", "report.tensorboard=true", "--set", "schedule.stages.0.steps=1")
+    assert train(preset, root, out, *shorter) == 0
+    assert train(preset, root, out, *shorter, "--resume", "--set", "report.metrics_every=1") == 0  # nothing twice
+    board = EventAccumulator(str(out / "tensorboard"))
+    board.Reload()
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    for name in ("gan", "flow_warp", "preview_psnr_db"):
+        expected = {line["step"]: line[name] for line in lines if name in line}
+        assert {event.step: event.value for event in board.Scalars(name)} == pytest.approx(expected)
+    assert {event.step for event in board.Images("preview")} == {3, 4}
+
+
+def test_without_tensorboard_the_run_says_what_to_install(
+    preset: Path,
+    draw_clip: DrawClip,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "tensorboard" else find_spec(name))
+    assert train(preset, draw_clip(), tmp_path / "out", "--set", "report.tensorboard=true") == 2
+    said = capsys.readouterr().err
+    assert "needs the package tensorboard, which is not installed. pip install 'vidrive[tensorboard]'" in said
 
 
 def test_torn_checkpoint_is_passed_over_with_a_sentence(
