@@ -6,120 +6,43 @@ simulator and the renderer do; Ctrl-C, SIGTERM and closing the window end it bet
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import cv2
-import msgspec
 
 from bridge.capture.drive import Drive, open_drive
-from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
+from bridge.capture.lasting_drive import LastingDrive
 from bridge.edits.desk import EditDesk
-from bridge.edits.rules import NO_EDITS, Edits, load_edits
 from bridge.edits.street import EditedStreet
 from bridge.loop import FrameLoop, Renderer, Sink
 from bridge.metrics import serve_metrics
 from bridge.prefetch import ControlSource, Street
-from bridge.protocol.errors import RenderRefused, RenderServerError, VidriveError
+from bridge.protocol.errors import RenderRefused, RenderServerError, SimulatorAbsent, SimulatorLost, VidriveError
 from bridge.protocol.frames import FramePair
-from bridge.protocol.messages import ModelCard, PictureCodec
+from bridge.protocol.messages import ModelCard
 from bridge.render_client import RenderClient
 from bridge.scaling import ScaledRenderer
 from bridge.trace import Trace
+from clients.drive_plan import DrivePlan
 from clients.recorder import Recorder
 from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
-from clients.viewer.layouts import LAYOUTS, Layout, layout_named
 from clients.viewer.meter import HudMeter
 from clients.viewer.state import HudState
 
 if TYPE_CHECKING:
-    from clients.recordings.sink import RecordingWish
+    pass
 
 RENDERER_DEADLINE_S: Final = 5.0
 WAIT_SLICE_S: Final = 0.25
 SAID_S: Final = 3.0  # how long a sentence stands
 _log = logging.getLogger("vidrive")
-
-
-@dataclass(frozen=True)
-class DrivePlan:
-    """What is to be driven, where, and what comes of it.
-
-    `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
-    goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
-    planes. `layout` is how window and video begin. `metrics` is where Prometheus is answered: host and port.
-    With `target_hz` frames are synthesized at a smaller size where the renderer is too slow for it.
-    """
-
-    session: SessionPreset
-    rig: RigPreset
-    carla_host: str
-    carla_port: int
-    endpoint: str
-    server_key: Path | None = None
-    seed: int = 0
-    num_ticks: int | None = None
-    picture_codec: PictureCodec = "raw"
-    windowed: bool = False
-    record: Path | None = None
-    trace: Path | None = None
-    telemetry: Path | None = None
-    metrics: tuple[str, int] | None = None
-    target_hz: float | None = None
-    recording: RecordingWish | None = None
-    edits: Edits = NO_EDITS
-    layout: Layout = LAYOUTS[0]
-
-
-def make_plan(
-    session_name: str,
-    args: argparse.Namespace,
-    *,
-    carla: tuple[str, int],
-    endpoint: str,
-    server_key: Path | None = None,
-    seed: int = 0,
-    num_ticks: int | None = None,
-    picture_codec: PictureCodec = "raw",
-) -> DrivePlan:
-    """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top."""
-    session = load_session(session_name)
-    if args.headless or args.record is not None:
-        session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
-    if pace := getattr(args, "pace", None):
-        session = msgspec.structs.replace(session, mode="record" if pace == "every" else "live")
-    if args.seconds is not None:
-        num_ticks = max(1, round(args.seconds / session.fixed_delta_s))
-    rig = load_rig(session.rig)
-    if args.size is not None:
-        rig = msgspec.structs.replace(rig, width_px=args.size[0], height_px=args.size[1])
-    return DrivePlan(
-        session=session,
-        rig=rig,
-        carla_host=carla[0],
-        carla_port=carla[1],
-        endpoint=endpoint,
-        server_key=server_key,
-        seed=seed,
-        num_ticks=num_ticks,
-        picture_codec=picture_codec,
-        windowed=not args.headless,
-        record=args.record,
-        trace=args.trace,
-        telemetry=getattr(args, "telemetry", None),
-        metrics=getattr(args, "metrics", None),
-        target_hz=getattr(args, "target_hz", None),
-        edits=load_edits(args.edits) if args.edits else NO_EDITS,
-        layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
-    )
 
 
 class DriveThread:
@@ -143,7 +66,7 @@ class DriveThread:
         self._said_until_s = 0.0
         self._wished = ("", "")  # model and style
         self._look_problem: VidriveError | None = None
-        self._street: Drive | None = None
+        self._street: Drive | LastingDrive | None = None
         self._client: RenderClient | None = None
         self._controls: ControlSource | None = None
         self._stop = threading.Event()
@@ -200,7 +123,7 @@ class DriveThread:
         if loop is not None and street is not None:
 
             def change() -> None:
-                self._weather = street.weather.step(direction)
+                self._weather = street.step_weather(direction)
 
             loop.change(change, "the weather changed")
 
@@ -262,18 +185,57 @@ class DriveThread:
             if card is None and client is not None:
                 return  # somebody closed the window while it waited
             self.model = "" if card is None else card.name
+            try:
+                with self._open_street() as street:
+                    self._street = street
+                    self._drive_in(street, client, card, recorder)
+            except (SimulatorAbsent, SimulatorLost):
+                if not (plan.windowed and self._stop.is_set()):
+                    raise  # else somebody closed the window while it waited
+
+    def _drive_in(
+        self,
+        street: Drive | LastingDrive,
+        client: RenderClient | None,
+        card: ModelCard | None,
+        recorder: Recorder | None,
+    ) -> None:
+        drive = street.drive if isinstance(street, LastingDrive) else street
+        try:
+            with self._open_recording(drive, card) as recording:
+                self._drive(street, client, [*self._sinks(recorder), *recording])
+        finally:
+            if recorder is not None:
+                recorder.close()  # before the simulator is cleaned up, which can take its time
+
+    def _open_street(self) -> contextlib.AbstractContextManager[Drive | LastingDrive]:
+        """A drive that ends with its simulator, or, where somebody looks on, one that waits for it."""
+        plan = self.plan
+        if not plan.windowed:
             self.standing = f"connecting to the simulator at {plan.carla_host}:{plan.carla_port}"
-            with open_drive(
-                plan.session, plan.rig, host=plan.carla_host, port=plan.carla_port, seed=plan.seed
-            ) as street:
-                self.standing = "waiting for the first frame"
-                self._street = street
-                try:
-                    with self._open_recording(street, card) as recording:
-                        self._drive(street, client, [*self._sinks(recorder), *recording])
-                finally:
-                    if recorder is not None:
-                        recorder.close()  # before the simulator is cleaned up, which can take its time
+            return open_drive(plan.session, plan.rig, host=plan.carla_host, port=plan.carla_port, seed=plan.seed)
+        return LastingDrive(
+            plan.session,
+            plan.rig,
+            host=plan.carla_host,
+            port=plan.carla_port,
+            seed=plan.seed,
+            stop=self._stop,
+            tell=self._stand,
+            renewed=self._renewed,
+        )
+
+    def _stand(self, sentence: str) -> None:
+        """Say what the drive waits for, in the window and in the log."""
+        if sentence and sentence != self.standing:
+            _log.info("%s", sentence)
+        self.standing = sentence
+
+    def _renewed(self) -> None:
+        """Carry nothing over from the street that was lost."""
+        if self._loop is not None:
+            self._loop.new_sequence("the simulator began anew")
+        _log.info("driving again: the simulator is back")
 
     def _wait_for_server(self, client: RenderClient) -> ModelCard | None:
         """Return the card of the server's model; in a window, which says so, wait for one until it is closed."""

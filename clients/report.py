@@ -12,8 +12,10 @@ from types import FrameType
 from typing import Any, Final
 
 from bridge.bottleneck import told_groups, verdict
+from bridge.capture.abandoned import leave_with
 from bridge.protocol.errors import VidriveError
-from clients.driving import DrivePlan, DriveThread
+from clients.drive_plan import DrivePlan
+from clients.driving import DriveThread
 from clients.outcome import print_outcome
 
 PROGRESS_S: Final = 5.0
@@ -29,11 +31,19 @@ def conduct(plan: DrivePlan, *, as_json: bool) -> int:
         closed = _watch(drive)
         drive.result()
         reason = "closed" if closed else "done"
+        leave_with(0)
     except VidriveError as error:
         reason = error.what
         raise
+    except KeyboardInterrupt:
+        leave_with(130)
+        raise
+    except SystemExit as stop:
+        leave_with(stop.code if isinstance(stop.code, int) else 2)
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
+        leave_with(1)
         raise
     finally:
         with _undisturbed():

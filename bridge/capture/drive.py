@@ -67,6 +67,10 @@ class Drive:
         """Put the ego vehicle on the next spawn point."""
         self.ego.respawn()
 
+    def step_weather(self, direction: int) -> str:
+        """Change to the next weather (1) or the one before (-1) and return its name."""
+        return self.weather.step(direction)
+
     def next_mount(self) -> str:
         """Move the cameras to the next mount and return its name; the simulator ticks until all of them see again."""
         names = (RIG_MOUNT, *preset_names("mounts"))

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgpack
 
-from bridge.protocol.errors import ForeignSimulator, SimulatorUnreachable
+from bridge.protocol.errors import ForeignSimulator, SimulatorAbsent, SimulatorUnreachable
 
 SUPPORTED_VERSIONS: Final = ((0, 9, 14), (0, 9, 16))
 _ASK_VERSION: Final = b"\x94\x00\x01\xa7version\x91\x91\xc2"  # msgpack of [0, 1, "version", [[False]]]
@@ -53,7 +53,8 @@ class Lifeline:
 def probe(host: str, port: int, timeout_s: float, wait_s: float = 0.0) -> Lifeline:
     """Return a lifeline to the CARLA server at an address, retrying for `wait_s` while nothing listens there.
 
-    Raises SimulatorUnreachable for an address where no CARLA server answers within `timeout_s`.
+    Raises SimulatorUnreachable for an address where no CARLA server answers within `timeout_s`, SimulatorAbsent where
+    nothing listens.
     """
     if not 1 <= port <= 65535:
         raise SimulatorUnreachable(f"{port} is not a port", "Give a port of 1 to 65535 in --carla HOST:PORT")
@@ -93,7 +94,7 @@ def _unreachable(host: str, port: int, timeout_s: float, error: Exception) -> Si
     if isinstance(error, socket.gaierror | UnicodeError):
         return SimulatorUnreachable(f"the host {host!r} cannot be found", "Check the name in --carla HOST:PORT")
     if isinstance(error, ConnectionRefusedError):
-        return SimulatorUnreachable(
+        return SimulatorAbsent(
             f"nothing listens at {host}:{port}",
             "Start CARLA there, or the town with: vidrive town; or name another address with --carla HOST:PORT",
         )

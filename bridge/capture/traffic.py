@@ -34,6 +34,7 @@ class Traffic:
             self._manager.set_global_distance_to_leading_vehicle(_GAP_M)
             world.world.set_pedestrians_seed(seed)
         world.before_exit(self._stop)
+        world.when_lost(lambda: self._manager.set_synchronous_mode(False))  # it waits for no tick any more
 
     def spawn_vehicles(self, count: int, ego: Ego) -> int:
         """Spawn up to `count` cars, clear of the ego vehicle, and let them drive; return how many found a place."""

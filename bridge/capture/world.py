@@ -7,24 +7,19 @@ lifeline tells of a lost server at once, and nothing is asked of a server that i
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
-import os
-import queue
-import selectors
 import signal
-import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Final
 
 import carla
 
+from bridge.capture.abandoned import abandon
 from bridge.capture.probe import Lifeline, check_version, probe
+from bridge.capture.ticker import Ticker
 from bridge.protocol.errors import SimulatorError, SimulatorLost
 from bridge.protocol.labels import carla_label_space
 
@@ -33,6 +28,7 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 # The library's own timeout. A TrafficManager whose server died aborts the process when it is over, so it is the time
 # that is left, after the loss was noticed, to close files and to say goodbye.
 _LIBRARY_TIMEOUT_S: Final = 30.0
+_NEVER_S: Final = 1e6
 _log = logging.getLogger(__name__)
 
 
@@ -100,7 +96,9 @@ class SyncWorld:
         self._lifeline = lifeline
         self._actors: list[carla.Actor] = []
         self._before_exit: list[Callable[[], None]] = []
-        self._ticker = _Ticker(world, lifeline, timeout_s)
+        self._when_lost: list[Callable[[], object]] = []
+        self._outlives = False
+        self._ticker = Ticker(world, lifeline, timeout_s)
         self._original_settings: carla.WorldSettings | None = None
         self._original_sigterm: object = None
         self._map: carla.Map | None = None
@@ -134,8 +132,11 @@ class SyncWorld:
         with _undisturbed():
             if not self._ticker.settle():
                 _log.warning("the simulator at %s is gone: nothing to clean up there", self.address)
-                _abandon(self.client, self.world, *self._actors, *self._before_exit)
+                if self._outlives:
+                    self._hush()
+                abandon(self.client, self.world, *self._actors, *self._before_exit)
             else:
+                self._be_patient(_LIBRARY_TIMEOUT_S)
                 for step in (*reversed(self._before_exit), self._destroy_all, self._restore):
                     if self.lost:
                         break
@@ -144,6 +145,7 @@ class SyncWorld:
                     except (RuntimeError, SimulatorError) as problem:
                         _log.warning("cleaning up the simulator: %s", problem)
             self._before_exit.clear()
+            self._when_lost.clear()
             self._actors.clear()
             self._original_settings = None
             self._ticker.close()
@@ -155,6 +157,49 @@ class SyncWorld:
     def lost(self) -> bool:
         """Whether the simulator's process has closed its connection."""
         return self._ticker.hung or self._lifeline.lost
+
+    # -- a loss that is not the end ------------------------------------------------------------------------------
+
+    def outlive_server(self) -> None:
+        """Let this process live on when the server is lost: the library's calls, TrafficManager's among them, have no
+        end of their own from now on, for a time-out in one of its threads aborts the process.
+
+        Whoever calls what waits for the server's answer from now on does it in `bounded_calls`.
+        """
+        self._outlives = True
+        self._be_patient(_NEVER_S)
+
+    @contextlib.contextmanager
+    def bounded_calls(self) -> Iterator[None]:
+        """Give the library's calls an end meanwhile: a server that is lost just now ends this process, as it does
+        without `outlive_server`."""
+        if self._outlives:
+            self._be_patient(_LIBRARY_TIMEOUT_S)
+        try:
+            yield
+        finally:
+            if self._outlives:
+                self._be_patient(_NEVER_S)
+
+    def resume(self) -> bool:
+        """Carry on with a server that was silent for too long and answers again; False if it is another one."""
+        return not self._lifeline.lost and self._ticker.resume() and not self._is_replaced()
+
+    def when_lost(self, step: Callable[[], object]) -> None:
+        """Register what quietens an object of the library that outlives its server; it must not ask the server."""
+        self._when_lost.append(step)
+
+    def _be_patient(self, timeout_s: float) -> None:
+        self.client.set_timeout(max(timeout_s, self.timeout_s))
+
+    def _hush(self) -> None:
+        """Let nothing of a lost server disturb what this process does with the next one: its TrafficManager would step
+        at the other's ticks, its cameras would subscribe to the other's streams."""
+        for step in self._when_lost:
+            step()
+        for actor in self._actors:
+            if isinstance(actor, carla.Sensor):
+                actor.stop()
 
     # -- ticking -------------------------------------------------------------------------------------------------
 
@@ -252,105 +297,6 @@ class SyncWorld:
     def _restore(self) -> None:
         if self._original_settings is not None:
             self.world.apply_settings(self._original_settings)
-
-
-class _Ticker:
-    """Ticks in a thread of its own, so that whoever waits can notice a lost server."""
-
-    def __init__(self, world: carla.World, lifeline: Lifeline, timeout_s: float) -> None:
-        self._world = world
-        self._lifeline = lifeline
-        self._timeout_s = timeout_s
-        self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._outcome: int | RuntimeError = 0
-        self._outstanding = False
-        self.hung = False
-        self._bell, self._done = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._done, selectors.EVENT_READ)
-        self._selector.register(lifeline, selectors.EVENT_READ)
-        self._thread: threading.Thread | None = None
-
-    def tick(self) -> int:
-        if self.hung or self._lifeline.lost:
-            raise self.loss()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="simulator ticks", daemon=True)
-            self._thread.start()
-        self._outstanding = True
-        self._requests.put(True)
-        if not self._wait():
-            raise self.loss()
-        if isinstance(self._outcome, RuntimeError):
-            self.hung = True
-            raise self.loss()
-        return self._outcome
-
-    def settle(self) -> bool:
-        """Wait for a tick that an interrupt left behind; False if the server is gone."""
-        if self.hung or self._lifeline.lost:
-            return False
-        return not self._outstanding or self._wait()
-
-    def loss(self) -> SimulatorLost:
-        if self._lifeline.lost:
-            return SimulatorLost("the simulator is gone: its connection closed", "Start it and the drive again")
-        return SimulatorLost(
-            f"the simulator has not answered for {self._timeout_s:g} s", "Look at its log, start it and the drive again"
-        )
-
-    def close(self) -> None:
-        self._requests.put(False)
-        if self._thread is not None and not self._outstanding:
-            self._thread.join(self._timeout_s)
-        self._selector.close()
-        if not self._outstanding:
-            self._bell.close()
-        self._done.close()
-
-    def _wait(self) -> bool:
-        deadline_s = time.monotonic() + self._timeout_s
-        while (remaining_s := deadline_s - time.monotonic()) > 0:
-            ready = {key.fileobj for key, _ in self._selector.select(remaining_s)}
-            if self._done in ready:
-                self._done.recv(1)
-                self._outstanding = False
-                return True
-            if self._lifeline.lost:
-                return False
-        self.hung = True
-        return False
-
-    def _run(self) -> None:
-        while self._requests.get():
-            try:
-                self._outcome = int(self._world.tick(self._timeout_s))
-            except RuntimeError as error:
-                self._outcome = error
-            with contextlib.suppress(OSError):  # nobody waits any more
-                self._bell.send(b".")
-
-
-_abandoned: list[object] = []
-
-
-def _abandon(*library_objects: object) -> None:
-    """Keep the client library's objects of a lost server for ever, and skip their end.
-
-    Their destructors, and the one of a TrafficManager, wait for the dead server and then abort the process, so the
-    process ends without them, and with the status of an error that a person can mend.
-    """
-    if not _abandoned:
-        atexit.register(_leave)
-    _abandoned.extend(library_objects)
-
-
-def _leave() -> None:
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(2)
 
 
 def _in_main_thread() -> bool:

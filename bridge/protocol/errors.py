@@ -4,6 +4,7 @@ VidriveError
 ├── UsageError            a command was called with something that cannot work
 ├── SimulatorError        the CARLA server (or the town)
 │   ├── SimulatorUnreachable
+│   │   └── SimulatorAbsent
 │   ├── SimulatorLost
 │   ├── ForeignSimulator  its version is not one this bridge knows
 │   └── SensorTimeout     a frame did not arrive in time; names the sensor
@@ -44,6 +45,10 @@ class SimulatorError(VidriveError):
 
 class SimulatorUnreachable(SimulatorError):
     """Nothing answers as a CARLA server at that address."""
+
+
+class SimulatorAbsent(SimulatorUnreachable):
+    """Nothing listens at that address, or not yet."""
 
 
 class SimulatorLost(SimulatorError):

@@ -20,7 +20,7 @@ from bridge.protocol.frames import FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.messages import Refusal
 from bridge.render_client import RenderClient
 from bridge.trace import Trace
-from clients.driving import DrivePlan
+from clients.drive_plan import DrivePlan
 from clients.recorder import Recorder
 from clients.viewer.display import OffscreenDisplay
 from clients.viewer.meter import HudMeter

@@ -126,7 +126,8 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
 
         from clients.bench.frame import measure_frames
         from clients.bench.transport import measure_transport
-        from clients.driving import DriveThread, make_plan
+        from clients.drive_plan import make_plan
+        from clients.driving import DriveThread
 
         address = servers.wait_ready()
         drive_args = argparse.Namespace(headless=True, record=None, size=args.size, seconds=None, trace=None, edits="")

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     started_s = time.monotonic()
     with start_servers(args.seed, args.model) as servers:
         # Imported while the two start: it takes about as long as they do.
-        from clients.driving import make_plan
+        from clients.drive_plan import make_plan
         from clients.outcome import unbegun
         from clients.report import conduct
 

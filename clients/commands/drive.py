@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{missing}: driving without a window, --record FILE.mp4 writes a video", file=sys.stderr)
         args.headless = True
 
-    from clients.driving import make_plan
+    from clients.drive_plan import make_plan
     from clients.report import conduct
 
     with unbegun(as_json=args.json):

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
             if not endpoint and not args.no_render:
                 renderer, endpoint = stack.enter_context(start_renderer(args.model))
             # Imported while the two start: it takes about as long as they do.
-            from clients.driving import make_plan
+            from clients.drive_plan import make_plan
             from clients.recordings.sink import RecordingWish
             from clients.report import conduct
 

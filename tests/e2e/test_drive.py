@@ -164,6 +164,75 @@ def test_a_killed_town_ends_the_drive_with_a_sentence_and_a_video(tmp_path: Path
     assert num_frames(tmp_path / "drive.mp4") == report["shown"] > 0
 
 
+def test_a_window_waits_for_a_killed_town_and_drives_on_in_the_next(
+    tmp_path: Path, town: Child, renderer: Child
+) -> None:
+    words = addresses(town, renderer)
+    port = words[1].rpartition(":")[2]
+    kept = ("--trace", "drive.jsonl", "--record", "drive.mp4")
+    drive = Drive(tmp_path, *words, "--seconds", "5000", "--json", *kept, **WINDOW)
+    drive.wait_for("the first frame has come")
+    os.kill(town.pid, signal.SIGKILL)
+    drive.wait_for("the simulator is gone: its connection closed: waiting for it")
+    with Child("town", ["town", "--port", port]) as again:
+        again.wait_ready(READY_S)
+        drive.wait_for("driving again: the simulator is back")
+        trace = tmp_path / "drive.jsonl"
+        written = len(trace.read_text().splitlines())
+        deadline_s = time.monotonic() + DEADLINE_S
+        while len(trace.read_text().splitlines()) < written + 20 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        drive.process.send_signal(signal.SIGINT)
+        code, report, said = drive.end()
+    assert code == 130, said
+    assert "Traceback" not in said
+    lines = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert all(line["rendered_frame_id"] == line["frame_id"] for line in lines)
+    (jump,) = (k for k in range(1, len(lines)) if lines[k]["sequence"] != lines[k - 1]["sequence"])
+    before, after = lines[:jump], lines[jump:]
+    assert len(before) > 0
+    assert len(after) >= 20
+    for ids in ([line["frame_id"] for line in before], [line["frame_id"] for line in after]):
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert after[0]["reset"]
+    assert num_frames(tmp_path / "drive.mp4") == report["shown"] == len(lines)
+
+
+def test_a_window_waits_for_a_town_that_is_not_there_yet(tmp_path: Path, renderer: Child) -> None:
+    (endpoint,) = renderer.wait_ready(READY_S)
+    drive = Drive(tmp_path, "--carla", "127.0.0.1:1", "--server", endpoint, "--json", **WINDOW)
+    drive.wait_for("nothing listens at 127.0.0.1:1: waiting for a simulator")
+    drive.process.send_signal(signal.SIGINT)
+    code, report, said = drive.end()
+    assert code == 130, said
+    assert report["ticks"] == 0
+
+
+@pytest.mark.slow
+def test_a_window_goes_on_in_a_town_that_was_frozen(tmp_path: Path, town: Child, renderer: Child) -> None:
+    drive = Drive(
+        tmp_path, *addresses(town, renderer), "--seconds", "5000", "--json", "--trace", "drive.jsonl", **WINDOW
+    )
+    drive.wait_for("the first frame has come")
+    os.kill(town.pid, signal.SIGSTOP)
+    try:
+        drive.wait_for("the simulator has not answered for 10 s: waiting for it")
+    finally:
+        os.kill(town.pid, signal.SIGCONT)
+    drive.wait_for("driving again: the simulator is back")
+    trace = tmp_path / "drive.jsonl"
+    written = len(trace.read_text().splitlines())
+    deadline_s = time.monotonic() + DEADLINE_S
+    while len(trace.read_text().splitlines()) < written + 20 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    drive.process.send_signal(signal.SIGINT)
+    code, _, said = drive.end()
+    assert code == 130, said
+    ids = [json.loads(line)["frame_id"] for line in trace.read_text().splitlines()]
+    assert ids == sorted(set(ids)), "the clock of the same town only goes forward"
+    assert len(ids) > written
+
+
 def test_a_window_shows_the_drive_and_ends_with_it(tmp_path: Path, town: Child, renderer: Child) -> None:
     words = addresses(town, renderer)
     drive = Drive(tmp_path, *words, "--jpeg", "--seconds", "1", "--json", "--record", "drive.mp4", **WINDOW)

@@ -13,7 +13,8 @@ import pytest
 from bridge.loop import FrameLoop
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import FramePair
-from clients.driving import DriveThread, make_plan
+from clients.drive_plan import make_plan
+from clients.driving import DriveThread
 from clients.recordings.output import FolderOfPictures
 from clients.viewer.composer import Composer
 from clients.viewer.display import WindowDisplay

@@ -1,0 +1,91 @@
+"""What a command wants driven: a session's preset with the command's flags on top."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
+from bridge.edits.rules import NO_EDITS, Edits, load_edits
+from bridge.protocol.messages import PictureCodec
+from clients.viewer.layouts import LAYOUTS, Layout, layout_named
+
+if TYPE_CHECKING:
+    from clients.recordings.sink import RecordingWish
+
+
+@dataclass(frozen=True)
+class DrivePlan:
+    """What is to be driven, where, and what comes of it.
+
+    `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
+    goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
+    planes. `layout` is how window and video begin. `metrics` is where Prometheus is answered: host and port.
+    With `target_hz` frames are synthesized at a smaller size where the renderer is too slow for it.
+    """
+
+    session: SessionPreset
+    rig: RigPreset
+    carla_host: str
+    carla_port: int
+    endpoint: str
+    server_key: Path | None = None
+    seed: int = 0
+    num_ticks: int | None = None
+    picture_codec: PictureCodec = "raw"
+    windowed: bool = False
+    record: Path | None = None
+    trace: Path | None = None
+    telemetry: Path | None = None
+    metrics: tuple[str, int] | None = None
+    target_hz: float | None = None
+    recording: RecordingWish | None = None
+    edits: Edits = NO_EDITS
+    layout: Layout = LAYOUTS[0]
+
+
+def make_plan(
+    session_name: str,
+    args: argparse.Namespace,
+    *,
+    carla: tuple[str, int],
+    endpoint: str,
+    server_key: Path | None = None,
+    seed: int = 0,
+    num_ticks: int | None = None,
+    picture_codec: PictureCodec = "raw",
+) -> DrivePlan:
+    """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top."""
+    session = load_session(session_name)
+    if args.headless or args.record is not None:
+        session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
+    if pace := getattr(args, "pace", None):
+        session = msgspec.structs.replace(session, mode="record" if pace == "every" else "live")
+    if args.seconds is not None:
+        num_ticks = max(1, round(args.seconds / session.fixed_delta_s))
+    rig = load_rig(session.rig)
+    if args.size is not None:
+        rig = msgspec.structs.replace(rig, width_px=args.size[0], height_px=args.size[1])
+    return DrivePlan(
+        session=session,
+        rig=rig,
+        carla_host=carla[0],
+        carla_port=carla[1],
+        endpoint=endpoint,
+        server_key=server_key,
+        seed=seed,
+        num_ticks=num_ticks,
+        picture_codec=picture_codec,
+        windowed=not args.headless,
+        record=args.record,
+        trace=args.trace,
+        telemetry=getattr(args, "telemetry", None),
+        metrics=getattr(args, "metrics", None),
+        target_hz=getattr(args, "target_hz", None),
+        edits=load_edits(args.edits) if args.edits else NO_EDITS,
+        layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
+    )
