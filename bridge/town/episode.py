@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from bridge.town.actors import Actor, HalfExtents, Vehicle, pose_of
 from bridge.town.blueprints import build_library
 from bridge.town.collisions import STOREY_M, Collision, StaticWorld, collide, collide_with_props, footprint
 from bridge.town.debug_drawing import DrawingBoard
+from bridge.town.environment import hidden_numbers
 from bridge.town.footprints import overlaps, overlaps_any
 from bridge.town.pose import Pose
 from bridge.town.prop_kinds import PREFIX
@@ -58,7 +59,13 @@ class Episode:
         self.geo_reference = GeoReference.of_opendrive(network.opendrive)
         self.library = {definition.id: definition for definition in build_library()}
         self.actors: dict[int, Actor] = {}
-        self._static_world = StaticWorld(network.static_boxes, network.static_tags)
+        self.map_name = network.name
+        """As clients know it: layered maps have a name of their own."""
+        self.hidden: frozenset[int] = frozenset()
+        """The numbers of the static town's things that do not show and are not solid; see `environment`."""
+        self._disabled: set[int] = set()
+        self._unloaded = 0
+        self._hide()
         self.collisions: list[Collision] = []
         """What hit what in the last tick."""
         self._last_id = 0
@@ -147,7 +154,36 @@ class Episode:
                 return True
         if isinstance(actor, Prop):
             return False  # CARLA puts props into houses, too
-        return actor.pose.z_m < STOREY_M and overlaps_any(place, self.network.static_boxes)
+        return actor.pose.z_m < STOREY_M and overlaps_any(place, self.solid_boxes)
+
+    # ---- the static town
+
+    def switch_things(self, numbers: Collection[int], *, are_shown: bool) -> None:
+        """Let things of the static town show and be solid, or neither; numbers of nothing are no error."""
+        known = {thing.number for thing in self.network.environment}.intersection(numbers)
+        self._disabled = self._disabled - known if are_shown else self._disabled | known
+        self._hide()
+
+    def unload_layers(self, layers: int) -> None:
+        """Take all things of some map layers (CARLA's bits) away."""
+        self._unloaded |= layers
+        self._hide()
+
+    def load_layers(self, layers: int) -> None:
+        """Bring all things of some map layers back; what was away is all enabled then, as in CARLA."""
+        back = layers & self._unloaded
+        self._disabled -= {thing.number for thing in self.network.environment if thing.layer & back}
+        self._unloaded &= ~layers
+        self._hide()
+
+    def _hide(self) -> None:
+        network = self.network
+        hidden = hidden_numbers(network.environment, self._disabled, self._unloaded)
+        stands = ~np.isin(network.static_numbers, np.fromiter(hidden, np.int32, len(hidden)))
+        self.solid_boxes = network.static_boxes[stands]
+        """As `StreetNetwork.static_boxes`, without what is hidden."""
+        self._static_world = StaticWorld(self.solid_boxes, network.static_tags[stands])
+        self.hidden = hidden
 
     # ---- traffic lights
 
@@ -215,6 +251,7 @@ class Episode:
             Weather(*astuple(self.weather)),
             tuple(self.lamps),
             elapsed_s=self.elapsed_s,
+            hidden=self.hidden,
         )
 
     def snapshot(self, dt_s: float) -> bytes:

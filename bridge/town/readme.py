@@ -38,6 +38,7 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `junctions`, `signals` | lanes through junctions and kerbs round them; lights, signs and stop lines |
 | `streets`, `opendrive`, `surface` | all of it as a network, its OpenDRIVE text, and how high and whose the ground is |
 | `plan`: `districts`, `lots`, `plots`, `kerbside` | what stands along the streets, and what of it is solid |
+| `environment` | that which stands there as things that clients switch, in CARLA's map layers |
 | `engine/` | the renderer behind `views.Painter` |
 
 The bytes themselves are `bridge/carla_wire`'s.
@@ -77,6 +78,9 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
 * GNSS agrees with the wheel's `Map.transform_to_geolocation`: y grows to the north there.
 * Lidars and radars meet exactly what cameras draw, leaves and railings as if they were solid; an obstacle detector
   looks along nine rays over its disc where CARLA sweeps a sphere.
+* Map layers work in `Town` as in `Town_Opt`; there are no particles. What is switched off shows nowhere and stops
+  nobody; the faint shade that it threw on its neighbours' walls under a clouded sky stays. Lights and signs stay.
+* Blocks and trees behind the houses, hedges and bushes are not solid.
 * Cameras have no lens distortion, and the RGB camera's post-processing attributes are ignored.
 """
 

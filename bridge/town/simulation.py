@@ -14,6 +14,7 @@ from bridge.town.actors import GRAVITY_M_S2, Actor, HalfExtents
 from bridge.town.cameras import Shot, plan_shots, take
 from bridge.town.collisions import event_of
 from bridge.town.debug_drawing import Segment
+from bridge.town.environment import ALL_LAYERS
 from bridge.town.episode import Episode
 from bridge.town.navmesh import build_navigation
 from bridge.town.ray_sensors import Moment, RaySensor, Sweep
@@ -72,14 +73,19 @@ class Simulation:
 
     # ---- changes; hold the lock
 
-    def load(self, *, reset_settings: bool) -> None:
-        """Begin a new episode; frames go on counting, so that clients which look on do not take it for the past."""
+    def load(self, *, reset_settings: bool, map_name: str = "", layers: int = ALL_LAYERS) -> None:
+        """Begin a new episode, on the present map without a name, with some of its layers (CARLA's bits).
+
+        Frames go on counting, so that clients which look on do not take it for the past.
+        """
         old = self.episode
         self.stop_recorder()
         self.stop_replayer(keeps_actors=True)
         for sensor in old.sensors():
             self.hub.retire(sensor.stream_id)
         self.episode = Episode(old.episode_id + 1, self.network, self._half_extents_m, old.frame)
+        self.episode.map_name = map_name or old.map_name
+        self.episode.unload_layers(ALL_LAYERS & ~layers)
         if not reset_settings:
             self.episode.settings = old.settings
         self.last_snapshot = None
@@ -194,7 +200,8 @@ class Simulation:
     def _sweep(self, sweep: Sweep, state: StreetState, *, may_drop: bool) -> None:
         bodies = [body for body in state.bodies if body.actor_id != sweep.blind_to]
         try:
-            body = sweep.body_of(self.painter.cast(sweep.origins_m, sweep.directions, sweep.reach_m, bodies))
+            hits = self.painter.cast(sweep.origins_m, sweep.directions, sweep.reach_m, bodies, state.hidden)
+            body = sweep.body_of(hits)
             if body is not None:
                 self.hub.send(sweep.stream_id, sweep.header, body, may_drop=may_drop)
         except Exception:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bridge.town.environment import EnvironmentThing, environment_things
 from bridge.town.junctions import Arm, Junction, build_junction
 from bridge.town.kerbside import LampSite, lamp_site
 from bridge.town.opendrive import opendrive_text
@@ -52,7 +53,8 @@ class StreetNetwork:
     an arc; `spawn_points`: lane centres in driving direction, in CARLA's world; `traffic_lights` and `lamps`: their
     order is that of `StreetState.signals` and `StreetState.lamps`; `static_boxes` (N,5) float64: x, y, half_x, half_y
     (metres) and yaw (radians) of what stands still and is solid, in CARLA's world; `static_tags` (N,) uint8: CARLA's
-    semantic tag of each; `static_heights_m` (N,) float64.
+    semantic tag of each; `static_heights_m` (N,) float64; `static_numbers` (N,) int32: the things they belong to;
+    `environment`: all things that clients may switch.
     """
 
     name: str
@@ -70,6 +72,8 @@ class StreetNetwork:
     static_boxes: NDArray[np.float64] = field(repr=False, compare=False)
     static_tags: NDArray[np.uint8] = field(repr=False, compare=False)
     static_heights_m: NDArray[np.float64] = field(repr=False, compare=False)
+    static_numbers: NDArray[np.int32] = field(repr=False, compare=False)
+    environment: tuple[EnvironmentThing, ...] = field(repr=False)
 
     def road(self, road_id: int) -> Road:
         """Return a street's piece by its OpenDRIVE id; raises KeyError when there is none."""
@@ -127,6 +131,8 @@ def build_street_network(seed: int = 0) -> StreetNetwork:
         static_boxes=solids.boxes,
         static_tags=solids.tags,
         static_heights_m=solids.heights_m,
+        static_numbers=solids.numbers,
+        environment=environment_things(plan.things, plan.lots, plan.backdrops),
     )
 
 

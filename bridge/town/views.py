@@ -115,7 +115,8 @@ class StreetState:
     """Everything that moved, switched or changed: what the engine draws beside the static street.
 
     `lamps` are in the order of the network's street lamps; those that are missing follow the light of day. `elapsed_s`
-    is the simulation's time, by which indicators blink and rain falls.
+    is the simulation's time, by which indicators blink and rain falls; `hidden`: the numbers of the static town's
+    things (see `environment`) that do not show.
     """
 
     bodies: Sequence[Body] = field(default_factory=tuple)
@@ -123,6 +124,7 @@ class StreetState:
     weather: Weather = field(default_factory=Weather)
     lamps: Sequence[LampState] = field(default_factory=tuple)
     elapsed_s: float = 0.0
+    hidden: frozenset[int] = frozenset()
 
 
 class RayHits(NamedTuple):
@@ -146,9 +148,14 @@ class Painter(Protocol):
         ...
 
     def cast(
-        self, origins_m: NDArray[np.floating], directions: NDArray[np.floating], reach_m: float, bodies: Sequence[Body]
+        self,
+        origins_m: NDArray[np.floating],
+        directions: NDArray[np.floating],
+        reach_m: float,
+        bodies: Sequence[Body],
+        hidden: frozenset[int] = frozenset(),
     ) -> RayHits:
-        """Return what each ray meets first within `reach_m`, from the static town and `bodies`.
+        """Return what each ray meets first within `reach_m`, from the town without `hidden` things and from `bodies`.
 
         origins_m (N,3) or (3,), directions (N,3) unit vectors, both in CARLA's world. Any thread may ask.
         """

@@ -38,7 +38,12 @@ class FlatPainter:
         return whole
 
     def cast(
-        self, origins_m: NDArray[np.floating], directions: NDArray[np.floating], reach_m: float, bodies: Sequence[Body]
+        self,
+        origins_m: NDArray[np.floating],
+        directions: NDArray[np.floating],
+        reach_m: float,
+        bodies: Sequence[Body],
+        hidden: frozenset[int] = frozenset(),
     ) -> RayHits:
         """Meet the plane z = 0 and a ball around each body's origin."""
         origins = np.broadcast_to(origins_m, directions.shape)

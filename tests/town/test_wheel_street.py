@@ -118,7 +118,8 @@ answer(houses=len(houses), every=len(every), boxes=len(boxes), names=[h.name for
        same=[xyz(houses[0].bounding_box.location), xyz(boxes[0].location)], tags=sorted({int(e.type) for e in every}),
        ids=len({e.id for e in every}), named=sum(n.startswith("Building_") for n in world.get_names_of_all_objects()))
 """)
-    tags = town.simulation.network.static_tags.tolist()
+    things = town.simulation.network.environment
+    tags = [thing.tag for thing in things]
     assert seen["houses"] == seen["boxes"] == seen["named"] == tags.count(3) > 5
     assert seen["every"] == len(tags) == seen["ids"] and seen["tags"] == sorted(set(tags))
     assert all(name.startswith("Building_") for name in seen["names"])

@@ -33,7 +33,7 @@ answer(
 )
 """)
     assert seen["version"] == "0.9.16"
-    assert seen["maps"] == ["/Game/Carla/Maps/Town"]
+    assert seen["maps"] == ["/Game/Carla/Maps/Town", "/Game/Carla/Maps/Town_Opt"]
     assert seen["name"] == "Carla/Maps/Town"
     assert seen["spawn_points"] == len(town.simulation.network.spawn_points)
     assert seen["on_lane"] < 0.6
@@ -341,7 +341,7 @@ answer(
 )
 """)
     assert "cannot build a world" in seen["opendrive"]
-    assert seen["unknown_map"] == "Map 'Town10' not found; the town has one map, 'Town'"
+    assert seen["unknown_map"] == "Map 'Town10' not found; the town has one map, 'Town', and with layers 'Town_Opt'"
     assert "no named components" in seen["names"]
     assert seen["alive"] == "0.9.16"
 

@@ -43,12 +43,13 @@ def _points(
         return []
     way /= length
     with call.simulation.lock:
-        bodies = call.simulation.episode.street_state().bodies
+        state = call.simulation.episode.street_state()
     reach_m = min(reach_m, LONGEST_RAY_M)
     points: list[layouts.LabelledPoint] = []
     gone_m = 0.0
     while len(points) < most and gone_m < reach_m:
-        hits = call.simulation.painter.cast(place + gone_m * way, way[None], reach_m - gone_m, bodies)
+        left_m = reach_m - gone_m
+        hits = call.simulation.painter.cast(place + gone_m * way, way[None], left_m, state.bodies, state.hidden)
         if not np.isfinite(hits.distance_m[0]):
             break
         gone_m += float(hits.distance_m[0])

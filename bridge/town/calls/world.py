@@ -13,10 +13,13 @@ from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
 from bridge.town.actors import transform_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers, finite
 from bridge.town.calls.street_lights import is_dark
+from bridge.town.environment import ALL_LAYERS
 
 SERVED_VERSION = "0.9.16"
 FARTHEST_DRAWN_M = 1e9
 """Numbers of debug shapes beyond this would overflow where pictures are drawn."""
+LAYERED = "_Opt"
+"""What the names of CARLA's layered maps end with."""
 MAP_FOLDERS = ("", "/Game/Carla/Maps/", "Carla/Maps/")
 
 
@@ -72,20 +75,29 @@ def tick_cue(call: Call) -> Any:
 
 @answers("get_available_maps")
 def get_available_maps(call: Call) -> list[str]:
-    """The one map there is."""
-    return [f"/Game/Carla/Maps/{call.simulation.network.name}"]
+    """The one map there is, and its layered twin."""
+    return [f"/Game/Carla/Maps/{name}" for name in _map_names(call)]
+
+
+def _map_names(call: Call) -> list[str]:
+    name = call.simulation.network.name
+    return [name, name + LAYERED]
 
 
 @answers("load_new_episode", takes_lock=False)
-def load_new_episode(call: Call, name: str, reset_settings: bool, _layers: int) -> Any:
-    """Begin a new episode on the same map, for load_world and reload_world."""
-    known = {folder + call.simulation.network.name for folder in MAP_FOLDERS}
-    if name and name not in known:
-        raise CallRefused(f"Map '{name}' not found; the town has one map, '{call.simulation.network.name}'")
+def load_new_episode(call: Call, name: str, reset_settings: bool, layers: int) -> Any:
+    """Begin a new episode on the same map, for load_world and reload_world; its layered twin takes map_layers."""
+    plain, layered = _map_names(call)
+    wanted = next((short for short in (plain, layered) if name in {folder + short for folder in MAP_FOLDERS}), "")
+    if name and not wanted:
+        raise CallRefused(f"Map '{name}' not found; the town has one map, '{plain}', and with layers '{layered}'")
+    with call.simulation.lock:
+        has_layers = (wanted or call.simulation.episode.map_name) == layered
 
     def load() -> None:
         with call.simulation.lock:
-            call.simulation.load(reset_settings=reset_settings)
+            chosen = layers if has_layers else ALL_LAYERS
+            call.simulation.load(reset_settings=reset_settings, map_name=wanted, layers=chosen)
 
     call.connection.begin_load(call.msgid, lambda: call.clock.between_ticks(load))
     return LATER
@@ -95,7 +107,9 @@ def load_new_episode(call: Call, name: str, reset_settings: bool, _layers: int) 
 def get_map_info(call: Call) -> layouts.MapInfo:
     """The map's name and its spawn points."""
     network = call.simulation.network
-    return layouts.MapInfo(f"Carla/Maps/{network.name}", [transform_of(pose) for pose in network.spawn_points])
+    return layouts.MapInfo(
+        f"Carla/Maps/{call.simulation.episode.map_name}", [transform_of(pose) for pose in network.spawn_points]
+    )
 
 
 @answers("get_map_data")
@@ -160,9 +174,16 @@ def set_imui_gravity(call: Call, gravity_m_s2: float) -> None:
     call.simulation.gravity_m_s2 = gravity_m_s2
 
 
-@answers("load_map_layer", "unload_map_layer", without_effect=True)
-def map_layer(_call: Call, _layers: int) -> None:
-    """Nothing: like CARLA's maps without layers, the town's map has none to show or hide."""
+@answers("load_map_layer")
+def load_map_layer(call: Call, layers: int) -> None:
+    """Bring back all things of some layers: buildings, decals, foliage, ground, parked cars, props, lamps, walls."""
+    call.simulation.episode.load_layers(layers)
+
+
+@answers("unload_map_layer")
+def unload_map_layer(call: Call, layers: int) -> None:
+    """Take all things of some layers away: they do not show, throw no shadow and stop nobody."""
+    call.simulation.episode.unload_layers(layers)
 
 
 @answers("draw_debug_shape")

@@ -6,7 +6,8 @@ What is baked once: `light`, the clouds of `sky`; kept by `bake`. What weather a
 `sky`, `sun_map`, `lamps`, together `lighting`; after the shading `weather_effects`.
 How it is laid out for the kernels: `layout`, `packing`, `bodies`. How it is drawn: `culling`, then `kernels_raster`,
 then `kernels_shade` (with `kernels_lookup`, `kernels_plane`, `kernels_light`, `kernels_lamps`), `kernels_weather` and
-`kernels_labels`, all called by `painter`. Rays: `rays`. CARLA's left-handed world ends in `frames`.
+`kernels_labels`, all called by `painter`. Rays: `rays`. What clients
+switch off: `switches`. CARLA's left-handed world ends in `frames`.
 """
 
 from bridge.town.engine.catalogue import body_half_extents_m

@@ -24,6 +24,7 @@ LOG = logging.getLogger(__name__)
 KEPT_TOWNS = 2  # each is about 150 MB
 _SOURCES = (
     "*.py",
+    "../environment.py",
     "../plan.py",
     "../plots.py",
     "../lots.py",

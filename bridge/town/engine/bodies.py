@@ -74,11 +74,17 @@ class Stage:
             chunks.append(self._store.append(pack_part(lamp_glass(), self._objects)))
             self._objects += 1
         self._lens_chunks = np.concatenate(chunks)
+        self._no_lamp = np.zeros(len(lamps), np.bool_)
 
     @property
     def mesh(self) -> PackedMesh:
         """The arrays of everything; they may be longer than what is in use."""
         return self._store.mesh
+
+    def show(self, triangle_vertex: NDArray[np.int32], no_lamp: NDArray[np.bool_]) -> None:
+        """Draw other triangles (F,3) of the static town from now on, and leave out some street lamps (N,)."""
+        self.mesh.triangle_vertex[: len(triangle_vertex)] = triangle_vertex
+        self._no_lamp = no_lamp
 
     @property
     def static_chunks(self) -> NDArray[np.int32]:
@@ -102,6 +108,7 @@ class Stage:
             if signal.state in _STATES:
                 look[1 + 3 * number + _STATES.index(signal.state), LOOK_LAMPS] = SIGNAL_GLOW
         glow = lamp_glow(state.lamps, len(self._lamps), dark)
+        glow[self._no_lamp, 3] = 0.0
         self._place_lamps(now, look, glow)
         before = now.copy()
         contacts = np.empty((len(state.bodies), 7), np.float32)
@@ -130,6 +137,7 @@ class Stage:
         now[objects, 0, 0], now[objects, 0, 1] = cos, -sin
         now[objects, 1, 0], now[objects, 1, 1] = sin, cos
         now[objects, :, 3] = self._lamps[:, :3]
+        now[self._first_lamp + np.flatnonzero(self._no_lamp)] = 0.0  # a point, which nothing draws
         look[objects, :3] = glow[:, :3]
         look[objects, LOOK_LAMPS] = LAMP_GLASS_GLOW * glow[:, 3]
 

@@ -66,6 +66,11 @@ class Lighting:
             self._weather = weather
         return self.daylight
 
+    def show(self, triangle_vertex: NDArray[np.int32]) -> None:
+        """Let other triangles (F,3) of the static mesh cast shadows from now on."""
+        self.sun_map.show(triangle_vertex)
+        self._sun_facing = None
+
     def prepare(self, camera: Camera, mesh: PackedMesh, staged: Staged, params: NDArray[np.float32]) -> None:
         """Bring maps, shadows and lamps up to date for a camera, and write the light into the frame's parameters."""
         assert self._weather is not None

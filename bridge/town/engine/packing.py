@@ -13,6 +13,7 @@ from bridge.town.engine.layout import VERTEX_COLUMNS
 from bridge.town.engine.materials import material_flags
 from bridge.town.engine.mesh import MeshArrays, join
 from bridge.town.engine.textures import SIZE_PX
+from bridge.town.environment import FIXED
 
 CELL_M = 20.0
 FOREVER_M = 1.0e9
@@ -20,16 +21,17 @@ FOREVER_M = 1.0e9
 
 @dataclass(frozen=True)
 class Piece:
-    """A static mesh and the distances between which it is drawn.
+    """A static mesh, the distances between which it is drawn, and the thing (see `environment`) that it belongs to.
 
     With an `anchor_m` (x, y) it is kept whole in the chunk of that place, so that its near and far versions swap at
-    the same distance; without, its triangles go to the chunks they lie in.
+    the same distance; without, its triangles go to the chunks they lie in. `thing` is one number, or (F,) of them.
     """
 
     mesh: MeshArrays
     near_m: float = 0.0
     far_m: float = FOREVER_M
     anchor_m: tuple[float, float] | None = None
+    thing: int | NDArray[np.int32] = FIXED
 
 
 @dataclass
@@ -37,6 +39,7 @@ class PackedMesh:
     """V vertices, F triangles in C chunks, laid out as `engine.layout` says.
 
     vertex_position (V,3) f32 · vertex_shading (V,12) f32 · triangle_vertex (F,3) i32 · triangle_info (F,4) i32 ·
+    triangle_thing (F,) i32: what of the static town it belongs to (see `environment`), not read by the kernels ·
     texel_density (F,) f32, texels per metre · chunk_* (C,): first and last+1 triangle and vertex, object, drawing
     distances · chunk_low, chunk_high (C,3) f32: bounding box in the object's frame · chunk_anchor (C,2) f32.
     """
@@ -45,6 +48,7 @@ class PackedMesh:
     vertex_shading: NDArray[np.float32]
     triangle_vertex: NDArray[np.int32]
     triangle_info: NDArray[np.int32]
+    triangle_thing: NDArray[np.int32]
     texel_density: NDArray[np.float32]
     chunk_triangle0: NDArray[np.int32]
     chunk_triangle1: NDArray[np.int32]
@@ -128,6 +132,8 @@ def pack_static(pieces: Sequence[Piece], *, object_id: int = 0) -> PackedMesh:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1, [len(order)]])
     span_of_chunk = key[order][starts[:-1]] // 10**8
     packed = _pack(whole, order, starts, object_id)
+    things = [np.broadcast_to(np.asarray(piece.thing, np.int32), len(piece.mesh.triangle)) for piece in pieces]
+    packed.triangle_thing = np.concatenate(things)[order]
     packed.chunk_near_m[:] = [spans[k][0] for k in span_of_chunk]
     packed.chunk_far_m[:] = [spans[k][1] for k in span_of_chunk]
     cell = key[order][starts[:-1]] % 10**8
@@ -165,6 +171,7 @@ def _pack(mesh: MeshArrays, order: NDArray, starts: NDArray, object_id: int) -> 
         vertex_shading=shading,
         triangle_vertex=triangle_vertex,
         triangle_info=np.ascontiguousarray(info, np.int32),
+        triangle_thing=np.full(len(order), FIXED, np.int32),
         texel_density=_texel_density(position, shading, triangle_vertex),
         chunk_triangle0=starts[:-1].astype(np.int32),
         chunk_triangle1=starts[1:].astype(np.int32),

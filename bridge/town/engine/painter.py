@@ -29,6 +29,7 @@ from bridge.town.engine.lamps import lamp_places
 from bridge.town.engine.light import GRID_PER_M
 from bridge.town.engine.lighting import Lighting
 from bridge.town.engine.rays import RayCaster
+from bridge.town.engine.switches import Switches, dark_lamps
 from bridge.town.engine.weather_effects import WeatherEffects
 from bridge.town.pose import Pose
 from bridge.town.streets import StreetNetwork
@@ -73,6 +74,8 @@ class TownPainter:
         self._effects = WeatherEffects()
         self._static_corners = chunk_corners(self._town.mesh, self._stage.static_chunks)
         self._rays = RayCaster(self._town.mesh)
+        self._switches = Switches(self._town.mesh, self._town.light, network.environment)
+        self._kerbside, self._hidden = network.plan.things, frozenset[int]()
         self._vertex_camera = np.empty((0, 3), np.float32)
         self._buffers: dict[tuple[int, int], Buffers] = {}
         self._state: StreetState | None = None
@@ -112,6 +115,8 @@ class TownPainter:
         buffers = self._buffers.get((view.width_px, view.height_px))
         if buffers is None:
             buffers = self._buffers[view.width_px, view.height_px] = Buffers.of_size(view.width_px, view.height_px)
+        if state.hidden != self._hidden:
+            self._switch(state.hidden)
         staged = self._staged
         if staged is None or state is not self._state:
             with self._timed("stage"):
@@ -152,14 +157,26 @@ class TownPainter:
         )
 
     def cast(
-        self, origins_m: NDArray[np.floating], directions: NDArray[np.floating], reach_m: float, bodies: Sequence[Body]
+        self,
+        origins_m: NDArray[np.floating],
+        directions: NDArray[np.floating],
+        reach_m: float,
+        bodies: Sequence[Body],
+        hidden: frozenset[int] = frozenset(),
     ) -> RayHits:
         """Return what rays meet; see `views.Painter.cast`. Any thread may ask, also during `render`."""
-        return self._rays.cast(origins_m, directions, reach_m, bodies)
+        return self._rays.cast(origins_m, directions, reach_m, bodies, hidden)
 
     def close(self) -> None:
         """Stop the drawing threads."""
         self._pool.shutdown()
+
+    def _switch(self, hidden: frozenset[int]) -> None:
+        """Let things of the static town vanish, and all others show."""
+        shown = self._switches.show_all_but(hidden)
+        self._stage.show(shown, dark_lamps(self._kerbside, hidden))
+        self._lighting.show(shown)
+        self._hidden, self._state = hidden, None
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from bridge.town.engine.kernels_rays import BINS, STACK_ROWS, build_tree, cast_o
 from bridge.town.engine.layout import TRI_TAG
 from bridge.town.engine.packing import PackedMesh, pack_part
 from bridge.town.engine.shapes import Motion
+from bridge.town.engine.switches import is_hidden
 from bridge.town.pose import Pose
 from bridge.town.views import Body, RayHits
 
@@ -34,6 +35,8 @@ class Tree:
     node_link: NDArray[np.int32]
     corner_edges: NDArray[np.float32]
     info: NDArray[np.int32]
+    order: NDArray[np.int32]
+    """(F,) which of the triangles that the tree was grown over each of its own is."""
 
 
 def grow_tree(position: NDArray[np.float32], triangle: NDArray[np.int32], info: NDArray[np.int32]) -> Tree:
@@ -52,15 +55,27 @@ def grow_tree(position: NDArray[np.float32], triangle: NDArray[np.int32], info: 
         node_link[:count].copy(),
         np.ascontiguousarray(np.concatenate(edges, 1), np.float32),
         np.ascontiguousarray(info[order]),
+        order,
     )
 
 
-def _static_tree(mesh: PackedMesh) -> Tree:
-    """Return the tree of what is drawn from nearby: things with a near and a far version count once."""
+def _static_tree(mesh: PackedMesh) -> tuple[Tree, NDArray[np.int32]]:
+    """Return the tree of what is drawn from nearby, and the thing of each of its triangles.
+
+    Things with a near and a far version count once.
+    """
     near = np.flatnonzero(mesh.chunk_near_m == 0.0)
     rows = [np.arange(mesh.chunk_triangle0[chunk], mesh.chunk_triangle1[chunk]) for chunk in near]
     chosen = np.concatenate(rows)
-    return grow_tree(mesh.vertex_position, mesh.triangle_vertex[chosen], mesh.triangle_info[chosen])
+    tree = grow_tree(mesh.vertex_position, mesh.triangle_vertex[chosen], mesh.triangle_info[chosen])
+    return tree, mesh.triangle_thing[chosen][tree.order]
+
+
+def _without(tree: Tree, things: NDArray[np.int32], hidden: frozenset[int]) -> Tree:
+    """Return a tree whose triangles of hidden things have no edges: no ray meets them."""
+    edges = tree.corner_edges.copy()
+    edges[is_hidden(things, hidden), 3:] = 0.0
+    return replace(tree, corner_edges=edges)
 
 
 class RayCaster:
@@ -73,11 +88,14 @@ class RayCaster:
         self._mesh = static
         self._lock = threading.Lock()
         self._static: Tree | None = None
+        self._things = np.empty(0, np.int32)
+        self._shown: tuple[frozenset[int], Tree] | None = None
         self._bodies = Tree(
             np.empty((0, 6), np.float32),
             np.empty((0, 2), np.int32),
             np.empty((0, 9), np.float32),
             np.empty((0, 4), np.int32),
+            np.empty(0, np.int32),
         )
         self._roots: dict[str, list[int]] = {}
         self._stack = np.empty((STACK_ROWS, 1), np.int32)
@@ -93,14 +111,13 @@ class RayCaster:
         directions: NDArray[np.floating],
         reach_m: float,
         bodies: Sequence[Body],
+        hidden: frozenset[int] = frozenset(),
     ) -> RayHits:
         """Return what each ray meets first within `reach_m`; see `views.Painter.cast`."""
         with self._lock:
-            if self._static is None:
-                self._static = self._grow()
             origin = np.ascontiguousarray(np.broadcast_to(origins_m, directions.shape) * FLIP_Y, np.float32)
             direction = np.ascontiguousarray(directions * FLIP_Y, np.float32)
-            count, tree = len(direction), self._static
+            count, tree = len(direction), self._static_without(hidden)
             distance = np.empty(count, np.float32)
             triangle, part = np.empty(count, np.int32), np.empty(count, np.int32)
             hits = (self._stack, distance, triangle, part)
@@ -115,11 +132,19 @@ class RayCaster:
                 cast_on_bodies(origin, direction, spheres, parts_of, roots, part_from_world, *arrays, *hits)
             return self._describe(direction, distance, triangle, part, matrices, actors)
 
-    def _grow(self) -> Tree:
-        start = time.perf_counter()
-        tree = _static_tree(self._mesh)
-        LOG.info("%d triangles are ready for rays: %.1f s", len(tree.corner_edges), time.perf_counter() - start)
-        return tree
+    def _static_without(self, hidden: frozenset[int]) -> Tree:
+        """Return the static town's tree without hidden things; grown for the first ray, cut when others are hidden."""
+        if self._static is None:
+            start = time.perf_counter()
+            self._static, self._things = _static_tree(self._mesh)
+            count = len(self._static.corner_edges)
+            LOG.info("%d triangles are ready for rays: %.1f s", count, time.perf_counter() - start)
+        if not hidden:
+            self._shown = None
+            return self._static
+        if self._shown is None or self._shown[0] != hidden:
+            self._shown = hidden, _without(self._static, self._things, hidden)
+        return self._shown[1]
 
     def _describe(
         self,
@@ -182,6 +207,7 @@ class RayCaster:
             np.concatenate([known.node_link, tree.node_link]),
             np.concatenate([known.corner_edges, tree.corner_edges]),
             np.concatenate([known.info, tree.info]),
+            np.concatenate([known.order, tree.order]),
         )
         return root
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from bridge.town.engine.packing import FOREVER_M, Piece
 from bridge.town.engine.premises import build_villa, build_works
 from bridge.town.engine.shapes import Motion, Shape
 from bridge.town.engine.trees import NUM_TREES, Tree, clip_hedge, grow_bush, grow_tree
+from bridge.town.environment import DECALS, LAND, Numbering
 from bridge.town.kerbside import PARKED_SHAPES, Thing
 from bridge.town.lots import BUILDING_DEPTH_M, Lot
 from bridge.town.plan import Plan
@@ -55,40 +58,43 @@ def parked_boxes(network: StreetNetwork) -> np.ndarray:
 
 
 def _streets(network: StreetNetwork) -> list[Piece]:
-    mesh, markings = Mesh(), Mesh()
+    mesh, markings, wear, near, land = Mesh(), Mesh(), Mesh(), Mesh(), Mesh()
     rng = np.random.default_rng((network.seed, 11))
     sites = (*network.traffic_lights, *network.signs)
     for road in network.roads:
         ground.pave_road(mesh, road)
-        paint.wear_road(markings, road, rng)
+        paint.wear_road(wear, road, rng)
         paint.paint_road(markings, road, network.crosswalks, sites)
     for junction in network.junctions:
         ground.pave_junction(mesh, junction)
         paint.paint_arrows(markings, junction)
-    ground.near_ground(mesh, network.surface)
-    land = Mesh()
+    ground.near_ground(near, network.surface)
     ground.far_ground(land, network.surface)
-    return [Piece(mesh.build()), Piece(markings.build()), Piece(land.build(), anchor_m=(0.0, 0.0))]
+    decals = [Piece(wear.build(), thing=DECALS)]
+    far = Piece(land.build(), anchor_m=(0.0, 0.0), thing=LAND)
+    return [Piece(mesh.build()), *decals, Piece(markings.build()), Piece(near.build(), thing=LAND), far]
 
 
 def _lots(plan: Plan) -> list[Piece]:
     pieces: list[Piece] = []
     floor = Mesh()
     trees = _forest()
-    for lot in plan.lots:
+    numbers = Numbering(len(plan.things), len(plan.lots))
+    for index, lot in enumerate(plan.lots):
         if lot.kind == "building":
-            pieces.append(Piece(lot_house(lot)))
-            continue
-        ground.lay_lot(floor, lot)
-        if lot.kind == "yard":
-            pieces += _yard(lot)
+            standing = [Piece(lot_house(lot))]
+        elif lot.kind == "yard":
+            standing = _yard(lot)
         elif lot.kind == "park":
-            pieces += _park(lot, trees)
+            standing = _park(lot, trees)
         elif lot.kind == "works":
-            pieces.append(Piece(place_on_lot(build_works(lot), lot)))
+            standing = [Piece(place_on_lot(build_works(lot), lot))]
         else:
-            pieces += _villa(lot, trees)
-    pieces.append(Piece(floor.build()))
+            standing = _villa(lot, trees)
+        if lot.kind != "building":
+            ground.lay_lot(floor, lot)
+        pieces += [replace(piece, thing=numbers.of_lot_triangles(index, piece.mesh.tag)) for piece in standing]
+    pieces.append(Piece(floor.build(), thing=LAND))
     return pieces
 
 
@@ -166,24 +172,35 @@ def _things(plan: Plan) -> list[Piece]:
     planters = [furniture.planter(k) for k in range(2)]
     shelter = furniture.bus_shelter()
     single = {"lamp": lamp, "bench": bench, "bin": bin_, "bollard": bollard, "postbox": post_box}
-    tall: list[MeshArrays] = []
-    small: list[MeshArrays] = []
+    tall: list[tuple[MeshArrays, int]] = []
+    small: list[tuple[MeshArrays, int]] = []
     pieces: list[Piece] = []
-    for thing in plan.things:
+    numbers = Numbering(len(plan.things), len(plan.lots))
+    for index, thing in enumerate(plan.things):
         at = (thing.x_m, thing.y_m, thing.z_m)
         turn = turn_about_z(thing.heading_rad)
+        number = numbers.of_thing(index)
         if thing.kind == "tree":
-            pieces += _tree_pieces(trees[thing.variant], turn * thing.scale, lambda m, at=at: m.moved(np.eye(3), at))
-            small.append(pit.moved(turn_about_z(0.0), at))
+            grown = _tree_pieces(trees[thing.variant], turn * thing.scale, lambda m, at=at: m.moved(np.eye(3), at))
+            pieces += [replace(piece, thing=number) for piece in grown]
+            small.append((pit.moved(turn_about_z(0.0), at), number))
         elif thing.kind == "parked":
-            tall.append(_parked_car(thing))
+            tall.append((_parked_car(thing), number))
         elif thing.kind == "planter":
-            small.append(planters[thing.variant].moved(turn, at))
+            small.append((planters[thing.variant].moved(turn, at), number))
         elif thing.kind in ("lamp", "shelter"):
-            tall.append((lamp if thing.kind == "lamp" else shelter).moved(turn, at))
+            tall.append(((lamp if thing.kind == "lamp" else shelter).moved(turn, at), number))
         else:
-            small.append(single[thing.kind].moved(turn, at))
-    return [*pieces, Piece(join(tall)), Piece(join(small), 0.0, SMALL_THINGS_M)]
+            small.append((single[thing.kind].moved(turn, at), number))
+    return [*pieces, *_joined(tall), *_joined(small, SMALL_THINGS_M)]
+
+
+def _joined(meshes: Sequence[tuple[MeshArrays, int]], far_m: float = FOREVER_M) -> list[Piece]:
+    """Return meshes, each with its thing's number, as one piece; none of none."""
+    if not meshes:
+        return []
+    things = np.repeat([number for _, number in meshes], [len(mesh.triangle) for mesh, _ in meshes])
+    return [Piece(join([mesh for mesh, _ in meshes]), 0.0, far_m, thing=things.astype(np.int32))]
 
 
 def _parked_shape(thing: Thing) -> Shape:
@@ -212,20 +229,20 @@ def _posts(network: StreetNetwork) -> list[Piece]:
         face = f"sign_speed{site.value:.0f}" if site.kind == "speed" else f"sign_{site.kind}"
         post = furniture.traffic_light_post() if site.kind == "light" else furniture.sign(face)
         posts.append(post.moved(pose[:3, :3], pose[:3, 3]))
-    return [Piece(join(posts))]
+    return [Piece(join(posts))] if posts else []
 
 
 def _skyline(plan: Plan) -> list[Piece]:
     """Plain blocks and trees behind the houses."""
     trees = _forest()
-    blocks: list[MeshArrays] = []
-    woods: list[MeshArrays] = []
-    for backdrop in plan.backdrops:
-        place = backdrop.place
+    numbers = Numbering(len(plan.things), len(plan.lots))
+    blocks: list[tuple[MeshArrays, int]] = []
+    for index, backdrop in enumerate(plan.backdrops):
+        place, number = backdrop.place, numbers.of_backdrop(index)
         at = (place.x_m, place.y_m, KERB_HEIGHT_M - 0.1)
         if backdrop.floors:
-            blocks.append(build_backdrop(backdrop).moved(turn_about_z(place.yaw_rad), at))
+            blocks.append((build_backdrop(backdrop).moved(turn_about_z(place.yaw_rad), at), number))
         else:
             turn = turn_about_z(0.001 * (backdrop.seed % 6283)) * (0.9 + 0.6 * (backdrop.seed % 97) / 97.0)
-            woods.append(trees[backdrop.seed % NUM_TREES].far.moved(turn, at))
-    return [Piece(join(blocks)), Piece(join(woods))]
+            blocks.append((trees[backdrop.seed % NUM_TREES].far.moved(turn, at), number))
+    return _joined(blocks)

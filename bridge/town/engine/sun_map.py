@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,10 @@ class SunMap:
         self._axes = np.eye(3)
         self._coarse_from_world = np.zeros((3, 4), np.float32)
         self._span = np.empty((0, 4))
+
+    def show(self, triangle_vertex: NDArray[np.int32]) -> None:
+        """Let other triangles (F,3) of the mesh cast shadows; the next `face` draws them."""
+        self._mesh = replace(self._mesh, triangle_vertex=triangle_vertex)
 
     def face(self, direction: NDArray[np.float64]) -> None:
         """Turn to a new sun (unit vector toward it): forget the tiles, draw the coarse map, light the ground."""
