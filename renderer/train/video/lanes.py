@@ -36,11 +36,12 @@ class Lane:
         if self._next < self._end and self._stage == moment.stage:
             sequence, mirrored = self._choose(self._runs - 1, mirror_share)
             num_frames = min(load_frames(moment, schedule), self._end - self._next)
-            return Load(sequence, self._next, self._num_past, num_frames, False, mirrored, size_hw)
+            hand = self._hand(self._runs - 1)
+            return Load(sequence, self._next, self._num_past, num_frames, False, mirrored, size_hw, hand)
         sequence, mirrored = self._choose(self._runs, mirror_share)
         first, end = self._span(sequence, moment, schedule)
         num_frames = min(load_frames(moment, schedule), end - first)
-        return Load(sequence, first, self._num_past, num_frames, True, mirrored, size_hw)
+        return Load(sequence, first, self._num_past, num_frames, True, mirrored, size_hw, self._hand(self._runs))
 
     def take(self, load: Load, moment: Moment, schedule: ScheduleConfig) -> None:
         """Go on behind a planned load, at the same moment."""
@@ -66,6 +67,11 @@ class Lane:
         order = np.random.default_rng([self._seed, _ORDER_SEED, epoch]).permutation(len(self._lengths))
         mirrored = np.random.default_rng([self._seed, _RUN_SEED, count]).random() < mirror_share
         return int(order[index]), bool(mirrored)
+
+    def _hand(self, run: int) -> int:
+        """Return the seed of the hand that draws a run's labels; see `renderer.train.annotation`."""
+        count = run * self._num_lanes + self._number
+        return int(np.random.default_rng([self._seed, _RUN_SEED, count, 2]).integers(1 << 32))
 
     def _span(self, sequence: int, moment: Moment, schedule: ScheduleConfig) -> tuple[int, int]:
         """Return the first frame that a new run draws, and the one after its last."""

@@ -12,6 +12,7 @@ from bridge.protocol.labels import LabelSpace
 from configs import load_preset, preset_names
 from renderer.models.vid2vid import SIZE_MULTIPLE_PX
 from renderer.models.vid2vid_config import Vid2vidConfig
+from renderer.train.annotation import AnnotationConfig
 from renderer.train.video.discriminators import DiscriminatorConfig
 from renderer.train.video.objective import ObjectiveConfig
 from renderer.train.video.schedule import ScheduleConfig
@@ -30,6 +31,8 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The reference flow: from files beside the pictures, by OpenCV's DIS, or from files where there are some."""
     confident_difference: float
     """Flow is believed where the warped picture's squared difference, summed over RGB [-1, 1], is below this."""
+    annotation: AnnotationConfig
+    """How label maps are redrawn as a person would draw them."""
 
 
 class PerceptualConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

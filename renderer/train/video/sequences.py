@@ -5,6 +5,7 @@ DIR/train_B/SEQ/NAME.png      real pictures         (or train_img/, or images/)
 DIR/train_inst/SEQ/NAME.png   instance maps, if the generator reads their edges
 DIR/train_flow/SEQ/NAME.png   motion from the last frame to this one, if there is any (or .npy)
 DIR/test_A, test_B ...        the same of sequences that are only looked at
+or Cityscapes' layout: `renderer.train.video.cityscapes`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from bridge.protocol.errors import LabelError, UsageError, VidriveError
 from renderer.dense_pictures import read_picture
 from renderer.label_pictures import read_ids, read_label_map
 from renderer.label_sequences import LABEL_LAYOUTS, LabelSequence, Layout, find_in_layout
+from renderer.train.annotation import redraw
+from renderer.train.video.cityscapes import find_cityscapes, is_cityscapes
 from renderer.train.video.preset import SequenceConfig, VideoPreset
 from renderer.train.video.reference_flow import FLOW_SUFFIXES, confidence, estimate_flow, read_flow
 
@@ -42,7 +45,10 @@ class TrainSequence:
 
 @dataclass(frozen=True)
 class Load:
-    """What a step reads of a sequence: `num_past` frames before those that are drawn, then `num_frames` drawn ones."""
+    """What a step reads of a sequence: `num_past` frames before those that are drawn, then `num_frames` drawn ones.
+
+    `hand` is the seed of the hand that redraws the label maps, None where they stay as they are.
+    """
 
     sequence: int
     first: int
@@ -51,6 +57,7 @@ class Load:
     begins: bool
     mirrored: bool
     size_hw: tuple[int, int]
+    hand: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ class LoadedFrames:
 
 def find_train_sequences(root: Path, preset: VideoPreset) -> list[TrainSequence]:
     """Return the sequences to learn from, checked; raises UsageError or LabelError for what is missing or odd."""
-    found = _find(root, shown=False)
+    found = _find(root, preset, shown=False)
     if not found:
         raise UsageError(f"{root} holds no sequences to learn from", _LAYOUT_HINT)
     for sequence in found:
@@ -86,7 +93,7 @@ def find_train_sequences(root: Path, preset: VideoPreset) -> list[TrainSequence]
 
 def find_shown_sequences(root: Path, preset: VideoPreset) -> list[TrainSequence]:
     """Return the sequences of the folders test_*, which are only looked at; [] if there are none."""
-    found = _find(root, shown=True)
+    found = _find(root, preset, shown=True)
     for sequence in found:
         _check_sequence(sequence, preset)
     return found
@@ -95,7 +102,7 @@ def find_shown_sequences(root: Path, preset: VideoPreset) -> list[TrainSequence]
 def check_sequences(root: Path, preset: VideoPreset) -> Iterator[str]:
     """Yield a sentence for each thing that is wrong with a data set; every file is read."""
     try:
-        found = [*_find(root, shown=False), *_find(root, shown=True)]
+        found = [*_find(root, preset, shown=False), *_find(root, preset, shown=True)]
     except VidriveError as error:
         yield str(error)
         return
@@ -122,7 +129,7 @@ def read_load(
         for place, index in enumerate(indices)
         if place >= load.num_past
     ]
-    labels = np.stack([read_scaled_ids(sequence.frames.labels[index], load.size_hw) for index in indices])
+    labels = np.stack([_read_labels(sequence, index, load, config) for index in indices])
     instances = None
     if reads_instances:
         instances = np.stack([_read_instances(sequence, index, load.size_hw) for index in indices])
@@ -152,6 +159,15 @@ def read_scaled_picture(sequence: TrainSequence, index: int, size_hw: tuple[int,
     smaller = rgb.shape[0] > size_hw[0]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=how), np.uint8)
+
+
+def _read_labels(sequence: TrainSequence, index: int, load: Load, config: SequenceConfig) -> NDArray[np.uint8]:
+    """Return a label map of a load; it is redrawn at the size of the last stage, so that coarse stages see the same."""
+    path = sequence.frames.labels[index]
+    if load.hand is None or not config.annotation.share:
+        return read_scaled_ids(path, load.size_hw)
+    labels = read_scaled_ids(path, (config.height_px, config.width_px))
+    return np.asarray(_nearest(redraw(labels, config.annotation, load.hand), load.size_hw), np.uint8)
 
 
 def _read_instances(sequence: TrainSequence, index: int, size_hw: tuple[int, int]) -> NDArray[np.unsignedinteger]:
@@ -187,9 +203,17 @@ def _mirror(frames: LoadedFrames) -> LoadedFrames:
     return LoadedFrames(labels_THW, instances_T1HW, real_T3HW, flow_N2HW, flipped(frames.confidence_N1HW))
 
 
-def _find(root: Path, *, shown: bool) -> list[TrainSequence]:
+def _find(root: Path, preset: VideoPreset, *, shown: bool) -> list[TrainSequence]:
     if not root.is_dir():
         raise UsageError(f"there is no folder {root}", _LAYOUT_HINT)
+    if is_cityscapes(root):
+        if preset.label_space != "cityscapes":
+            raise UsageError(
+                f"{root} has Cityscapes' labels, and {preset.name} reads those of {preset.label_space}",
+                "Use a preset of label space cityscapes",
+            )
+        frames = find_cityscapes(root, "val" if shown else "train", preset.generator.num_frames)
+        return [TrainSequence(sequence) for sequence in frames]
     for layout in LABEL_LAYOUTS:
         name = layout.frames[0]
         if name.startswith(_SHOWN_SPLIT) == shown and (root / name).is_dir():

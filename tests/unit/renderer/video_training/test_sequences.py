@@ -1,20 +1,24 @@
-"""Reference flow and the data sets it comes from."""
+"""What a step reads: frames, reference flow, and redrawn labels."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bridge.protocol.errors import LabelError
-from renderer.train.video.preset import VideoPreset
+from renderer.train.video.lanes import Lane
+from renderer.train.video.preset import VideoPreset, find_video_preset
 from renderer.train.video.reference_flow import confidence, estimate_flow, flow_picture, read_flow
+from renderer.train.video.schedule import Moment
 from renderer.train.video.sequences import Load, find_train_sequences, read_load
 
 from .conftest import HEIGHT_PX, STEP_PX, WIDTH_PX, DrawClip, changed, draw_frame
@@ -91,3 +95,28 @@ def test_a_load_holds_frames_that_belong_together(tiny: VideoPreset, draw_clip: 
     assert np.array_equal(real, rgb[:, turn])
     assert frames.flow_N2HW[:, 0].unique().tolist() == [-STEP_PX if mirrored else STEP_PX]
     assert frames.confidence_N1HW.mean() > 0.9
+
+
+def test_one_hand_redraws_the_labels_of_all_loads_of_a_run(tiny: VideoPreset, draw_clip: DrawClip) -> None:
+    annotation = changed(tiny.data.annotation, share=1.0, border_px=2.0)
+    data = changed(tiny.data, width_px=WIDTH_PX, height_px=HEIGHT_PX, annotation=annotation)
+    sequences = find_train_sequences(draw_clip(1, 6), tiny)
+    load = Load(0, 2, 2, 2, True, False, (HEIGHT_PX, WIDTH_PX), 5)
+    first = read_load(sequences, load, data, reads_instances=False)
+    later = read_load(sequences, replace(load, first=4), data, reads_instances=False)
+    assert torch.equal(first.labels_THW[2:], later.labels_THW[:2])  # frames 2 and 3
+    exact = read_load(sequences, replace(load, hand=None), data, reads_instances=False)
+    assert 0 < (first.labels_THW != exact.labels_THW).float().mean() < 0.2
+    assert torch.equal(first.real_T3HW, exact.real_T3HW)
+
+
+def test_runs_have_hands_of_their_own() -> None:
+    schedule = find_video_preset("street-small").schedule
+    lane = Lane(0, 1, [40], 2, 0)
+    hands: list[int | None] = []
+    for step in range(18):
+        load = lane.plan(Moment(0, step), schedule, (64, 96), 0.0)
+        lane.take(load, Moment(0, step), schedule)
+        hands.append(load.hand)
+    assert [len(set(hands[run : run + 6])) for run in (0, 6, 12)] == [1, 1, 1]
+    assert len(set(hands)) == 3
