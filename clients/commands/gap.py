@@ -13,14 +13,14 @@ from bridge.protocol.labels import LABEL_SPACES
 
 if TYPE_CHECKING:
     from clients.gap.comparison import MapSet
-    from clients.gap.label_maps import MapSequence
     from clients.gap.report import Section
 
 DESCRIPTION = (
     "Compare what a simulator shows with real streets: label maps by classes, viewpoint, objects, shapes and "
-    "composition, pictures by features, details and colours, each beside what real drives differ by; and, of a "
-    "recording, how steady its pictures are. Writes a report that opens from the disk, and says in three lines what it "
-    "found. `vidrive gap compare OLD.json NEW.json` says what became better."
+    "composition, pictures by features, details and colours, each beside what real drives differ by; what a "
+    "segmentation network finds in them; and, of a recording, how steady its pictures are. Writes a report that opens "
+    "from the disk, and says in three lines what it found. `vidrive gap compare OLD.json NEW.json` says what became "
+    "better."
 )
 
 
@@ -30,8 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "compare", nargs="*", metavar="compare OLD.json NEW.json", help="two gap.json: what became better"
     )
-    parser.add_argument("--synthetic", type=Path, metavar="PATH", help="folder of label PNGs, or a recording")
-    parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real label PNGs (default: built-in counts)")
+    parser.add_argument("--synthetic", type=Path, metavar="PATH", help="folder of label PNGs, or of recordings, or one")
+    parser.add_argument(
+        "--real", type=Path, metavar="DIR",
+        help="real label PNGs, or the root of a data set with pictures beside them (default: built-in counts)",
+    )  # fmt: skip
     parser.add_argument(
         "--labels", choices=LABEL_SPACES, default="carla", metavar="SPACE",
         help=f"label space of synthetic PNGs, one of {spaces} (default: %(default)s)",
@@ -46,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--real-pictures", type=Path, metavar="DIR", help="folder of real pictures to compare with")
     parser.add_argument("--features", type=Path, metavar="FILE", help="TorchScript feature network (default: lite0)")
+    parser.add_argument(
+        "--segmentation", metavar="FILE[:SPACE]", default="",
+        help="TorchScript or ONNX network that labels pictures (default: the one that ships)",
+    )  # fmt: skip
     parser.add_argument(
         "--rate", type=positive, default=0.0, metavar="HZ", help="label PNGs a second, for how fast they change"
     )
@@ -72,12 +79,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("there is nothing to compare", "Name label maps or a recording by --synthetic")
 
     from clients.gap.comparison import compare, count_set
+    from clients.gap.gathering import Wish, gather
     from clients.gap.label_maps import find_maps
     from clients.gap.reference import load_reference
     from clients.gap.report import Report, write
     from clients.progress import Progress
 
-    _check_pictures(args)
+    wish = Wish(args.synthetic, args.real, args.pictures, args.real_pictures, args.features, args.segmentation)
+    wish.check()
+    if args.fit_camera:
+        _recordings(args.synthetic)
     found = {"synthetic": find_maps(args.synthetic, args.labels, args.rate)}
     if args.real is not None:
         found["real"] = find_maps(args.real, args.real_labels, args.rate)
@@ -90,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         }
     real = counted.get("real") or load_reference()
     results = compare(counted["synthetic"], real)
-    sections = _sections(args, found.get("real", []))
+    sections = gather(wish, found["synthetic"], found.get("real", []))
     fit = _fit_camera(args, counted["synthetic"], real) if args.fit_camera else None
     report = Report(counted["synthetic"], real, results, sections, fit)
     write(report, args.out)
@@ -102,43 +113,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_pictures(args: argparse.Namespace) -> None:
-    """Raise UsageError for pictures that nothing can be compared with, before the long work begins."""
-    from bridge.recording.manifest import is_recording
+def _recordings(synthetic: Path) -> list[Path]:
+    """The recordings that a camera is fitted to; raises UsageError for a path that holds none."""
+    from clients.gap.datasets import recordings_in
 
-    if args.real_pictures is None and (args.pictures is not None or args.features is not None):
-        raise UsageError("there are no real pictures to compare with", "Name a folder by --real-pictures")
-    if args.fit_camera and not is_recording(args.synthetic):
+    folders = recordings_in(synthetic)
+    if not folders:
         raise UsageError(
-            f"{args.synthetic} has no depth, and a camera is fitted to a recording", "Record with vidrive record"
+            f"{synthetic} has no depth, and a camera is fitted to a recording", "Record with vidrive record"
         )
-    if args.real_pictures is not None and args.pictures is None and not is_recording(args.synthetic):
-        raise UsageError("there are no synthesized pictures to compare", "Name a folder or a recording by --pictures")
-
-
-def _sections(args: argparse.Namespace, real_maps: list[MapSequence]) -> list[Section]:
-    """What is compared beside label maps: pictures where there are real ones, time where there is a recording."""
-    from bridge.recording.manifest import is_recording
-    from clients.gap.picture_comparison import compare_pictures, num_described
-    from clients.gap.pictures import find_pictures
-    from clients.gap.sections import picture_section, time_section
-    from clients.gap.steadiness import MAX_PAIRS, is_measurable, measure_steadiness
-    from clients.progress import Progress
-    from clients.recordings.pairs import RecordedPairs
-
-    sections: list[Section] = []
-    if args.real_pictures is not None:
-        ours = args.pictures or args.synthetic
-        sources = [find_pictures(path) for path in (ours, args.real_pictures)]
-        with Progress(num_described(*sources, real_maps)) as progress:
-            gap = compare_pictures(ours, args.real_pictures, args.features, real_maps, progress.advance)
-        sections.append(picture_section(gap))
-    if is_recording(args.synthetic):
-        with RecordedPairs(args.synthetic) as pairs:
-            if is_measurable(pairs):
-                with Progress(min(len(pairs), MAX_PAIRS + 1)) as progress:
-                    sections.append(time_section(measure_steadiness(pairs, progress.advance)))
-    return sections
+    return folders
 
 
 def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet) -> Section:
@@ -149,11 +133,11 @@ def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet) -> Se
     from clients.gap.camera_fit import fit_camera, told, write_fit
     from clients.gap.report import Section
 
-    recording, session = Recording(args.synthetic), load_session(SESSION)
+    recordings, session = [Recording(folder) for folder in _recordings(args.synthetic)], load_session(SESSION)
     print("looking from other cameras", file=sys.stderr)
-    fitted = fit_camera(recording, synthetic, real, session)
+    fitted = fit_camera(recordings, synthetic, real, session)
     path = write_fit(fitted.fit, args.out)
-    lines = told(fitted, recording.manifest.rig, session)
+    lines = told(fitted, recordings[0].manifest.rig, session)
     how = f"Drive with it by: vidrive record --fit {path} --out DIR, and measure DIR again."
     gain = f"spatial prior {fitted.before:.3f} -> {fitted.after:.3f} by reprojection, with {path}"
     return Section("camera", gain, (), (*lines, how))

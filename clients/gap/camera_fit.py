@@ -26,7 +26,7 @@ from clients.gap.measures import objects_per_frame, priors
 from clients.gap.statistics import GRID_HW, NUM_CLASSES, Counts, grid_of
 
 FIT_NAME: Final = "fit.yaml"
-NUM_FRAMES: Final = 24  # of the recording, taken evenly
+NUM_FRAMES: Final = 24  # of the recordings together, taken evenly
 UNLABELLED: Final = 255
 _TARGET_WIDTH_PX: Final = 96  # few enough that every pixel is hit by some of the recording's
 _STEPS: Final = ((0.5, 4.0, 16.0), (0.25, 2.0, 8.0), (0.12, 1.0, 4.0), (0.06, 0.5, 2.0))  # m, degrees, degrees
@@ -92,7 +92,7 @@ def write_fit(fit: Fit, folder: Path) -> Path:
 
 
 def fit_camera(
-    recording: Recording,
+    recordings: Sequence[Recording],
     synthetic: MapSet,
     real: MapSet,
     session: SessionPreset,
@@ -100,11 +100,18 @@ def fit_camera(
 ) -> Fitted:
     """Search the camera whose spatial class priors are closest to the real set's, and scale the session's traffic.
 
-    `session` is what the recording was driven with. Raises RecordingError for a recording without depth.
+    `session` is what the recordings were driven with, all with one camera. Raises RecordingError for other cameras or
+    a recording without depth.
     """
-    rig = recording.manifest.rig
+    rig = recordings[0].manifest.rig
+    for other in recordings[1:]:
+        if other.manifest.rig != rig:
+            raise RecordingError(
+                f"{other.folder} has another camera than {recordings[0].folder}", "Fit to recordings of one camera"
+            )
     start: Vector = (rig.mount.z_m, rig.mount.pitch_deg, rig.fov_deg)
-    views = _views(recording)
+    num_frames = math.ceil(NUM_FRAMES / len(recordings))
+    views = [view for recording in recordings for view in _views(recording, num_frames)]
     theirs = priors(real.whole)
     tried: dict[Vector, float] = {}
 
@@ -176,10 +183,10 @@ class _View:
     size_hw: tuple[int, int]
 
 
-def _views(recording: Recording) -> list[_View]:
+def _views(recording: Recording, num_frames: int) -> list[_View]:
     if "depth_m" not in recording.manifest.planes:
         raise RecordingError(f"{recording.folder} has no depth to look from elsewhere by", "Record with vidrive record")
-    chosen = np.unique(np.linspace(0, len(recording) - 1, min(NUM_FRAMES, len(recording))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(recording) - 1, min(num_frames, len(recording))).round().astype(int))
     views = []
     for index in chosen:
         labels, depth = (recording.plane(name, int(index)) for name in ("labels", "depth_m"))

@@ -1,4 +1,4 @@
-"""Where label maps come from: a folder of PNGs, a root in a published layout, or a recording; by sequence."""
+"""Where label maps come from: a folder of PNGs, a root in a published layout, or recordings; by sequence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import LabelError, UsageError
 from bridge.protocol.labels import map_labels
-from bridge.recording.manifest import MANIFEST_NAME
 from bridge.recording.reader import Recording
+from clients.gap.datasets import label_folders, recordings_in
 from renderer.label_pictures import read_label_map
 from renderer.label_sequences import find_sequences
 
@@ -41,28 +41,26 @@ class MapSequence:
 def find_maps(root: Path, space: str, rate_hz: float = 0.0) -> list[MapSequence]:
     """Return the sequences of label maps under a path; `space` is the label space of PNGs, a recording knows its own.
 
+    The path is a folder of PNGs or of folders of them, a data set's root (see `datasets`), a recording, or a folder of
+    recordings, each of which is a sequence.
+
     `rate_hz` is how many PNGs there are to a second, 0: nobody knows.
 
     In a plain folder the names say which maps belong together: all but their last number. Raises UsageError,
     LabelError or RecordingError for what holds no label maps.
     """
-    if (root / MANIFEST_NAME).is_file():
-        return [_of_recording(root)]
-    found: list[MapSequence] = []
-    for sequence in find_sequences(root):
-        groups: dict[str, list[Path]] = {}
-        for path in sequence.labels:
-            prefix = "" if sequence.name else _LAST_NUMBER.sub("", path.stem, count=1)
-            groups.setdefault(prefix, []).append(path)
-        found += [
-            MapSequence(
-                sequence.name or prefix.strip("_-. ") or root.name, len(paths), _PngMaps(tuple(paths), space), rate_hz
-            )
-            for prefix, paths in groups.items()
-        ]
-    if sum(sequence.num_frames for sequence in found) < 2:
+    recordings = recordings_in(root)
+    if recordings:
+        return [_of_recording(recording) for recording in recordings]
+    groups: dict[str, list[Path]] = {}
+    for folder in label_folders(root):
+        for sequence in find_sequences(folder):
+            for path in sequence.labels:
+                prefix = sequence.name or _LAST_NUMBER.sub("", path.stem, count=1).strip("_-. ") or root.name
+                groups.setdefault(prefix, []).append(path)
+    if sum(map(len, groups.values())) < 2:
         raise UsageError(f"{root} holds one label map, and a gap needs more", "Give at least a few dozen")
-    return found
+    return [MapSequence(name, len(paths), _PngMaps(tuple(paths), space), rate_hz) for name, paths in groups.items()]
 
 
 @dataclass(frozen=True)

@@ -38,17 +38,30 @@ def kernel_distance(
     distribution; NaN for fewer than two. Equal ids are one picture drawn twice, and are no pair."""
     if min(len(first), len(second)) < 2:
         return float("nan")
+    numbers = [np.arange(len(f)) if ids is None else ids for f, ids in ((first, first_ids), (second, second_ids))]
+    within = cubic_kernel(first, first), cubic_kernel(second, second)
+    return discrepancy(within[0], within[1], cubic_kernel(first, second), numbers[0], numbers[1])
+
+
+def discrepancy(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    across: NDArray[np.float64],
+    first_ids: NDArray[np.int64],
+    second_ids: NDArray[np.int64],
+) -> float:
+    """Return the unbiased squared discrepancy of kernels (N,N), (M,M) and (N,M); NaN where nothing is a pair."""
     within = []
-    for features, ids in ((first, first_ids), (second, second_ids)):
-        numbers = np.arange(len(features)) if ids is None else ids
-        pairs = numbers[:, None] != numbers[None, :]
+    for kernel, ids in ((first, first_ids), (second, second_ids)):
+        pairs = ids[:, None] != ids[None, :]
         if not pairs.any():
             return float("nan")
-        within.append(float(_kernel(features, features)[pairs].mean()))
-    return sum(within) - 2 * float(_kernel(first, second).mean())
+        within.append(float(kernel[pairs].mean()))
+    return sum(within) - 2 * float(across.mean())
 
 
-def _kernel(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+def cubic_kernel(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the kernel of features (N,C) and (M,C) that KID takes: (x.y / C + 1)^3, (N,M)."""
     return (first.astype(np.float64) @ second.astype(np.float64).T / first.shape[1] + 1) ** 3
 
 

@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder of PNG or JPEG, of folders of them, or a recording; by sequence."""
+"""Where pictures come from: a folder of PNG or JPEG, of folders of them, a data set, or recordings; by sequence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.protocol.errors import OutputError, RecordingError, UsageError
-from bridge.recording.manifest import is_recording
+from clients.gap.datasets import picture_folders, recordings_in
 from clients.recordings.pairs import RecordedPairs
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
@@ -23,11 +23,15 @@ _GIVE_PICTURES: Final = "Name a folder of PNG or JPEG pictures, or a recording"
 
 @dataclass(frozen=True)
 class PictureSequence:
-    """Pictures that follow each other: `read(index)` gives one, (H,W,3) u8 RGB."""
+    """Pictures that follow each other: `read(index)` gives one, (H,W,3) u8 RGB.
+
+    `rows` are the frames of a recording that they belong to; () of files, which are counted as they come.
+    """
 
     name: str
     num_frames: int
     read: Callable[[int], NDArray[np.uint8]]
+    rows: tuple[int, ...] = ()
 
 
 def sequence_prefix(stem: str) -> str:
@@ -41,17 +45,19 @@ def find_pictures(root: Path, plane: str = "") -> list[PictureSequence]:
     In a plain folder the names say which belong together: all but their last number. Raises UsageError for a folder
     that is missing or holds none, RecordingError for a recording without.
     """
-    if is_recording(root):
-        return [_of_recording(root, plane)]
+    recordings = recordings_in(root)
+    if recordings:
+        return [_of_recording(recording, plane) for recording in recordings]
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise UsageError(f"{root} {what}, and pictures come from a folder", _GIVE_PICTURES)
     groups: dict[str, list[Path]] = {}
-    for folder in (root, *sorted(child for child in root.iterdir() if child.is_dir())):
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in SUFFIXES:
-                name = sequence_prefix(path.stem).strip("_-. ") if folder == root else folder.name
-                groups.setdefault(name, []).append(path)
+    for top in picture_folders(root):
+        for folder in (top, *sorted(child for child in top.iterdir() if child.is_dir())):
+            for path in sorted(folder.iterdir()):
+                if path.suffix.lower() in SUFFIXES:
+                    name = sequence_prefix(path.stem).strip("_-. ") if folder == top else folder.name
+                    groups.setdefault(name, []).append(path)
     if sum(map(len, groups.values())) < 2:
         raise UsageError(f"{root} holds fewer than two pictures", _GIVE_PICTURES)
     return [
@@ -101,7 +107,7 @@ def _of_recording(folder: Path, plane: str) -> PictureSequence:
             raise RecordingError(f"{folder} has lost the {kept} picture {indices[index]}", "Get the recording again")
         return picture
 
-    return PictureSequence(f"{folder.name}, {kept}", len(indices), read)
+    return PictureSequence(f"{folder.name}, {kept}", len(indices), read, indices)
 
 
 def _has(pairs: RecordedPairs, plane: str, index: int) -> bool:

@@ -38,7 +38,7 @@ figure{margin:0}figcaption{font-size:.85em;color:#5a6572}img{image-rendering:pix
 class Section:
     """A part of the report beside the label maps: its measures, what they say, what they were taken with.
 
-    `pictures` are shown with their captions: (H,W,3) u8 BGR.
+    `pictures` are shown with their captions: (H,W,3) u8 BGR; `table` are rows of texts, the first of them its head.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Section:
     notes: Sequence[str] = ()
     pictures: Sequence[tuple[str, NDArray[np.uint8]]] = ()
     floor: str = "real vs real"
+    table: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Report:
                     "name": section.name,
                     "verdict": section.verdict,
                     "notes": list(section.notes),
+                    "table": [list(row) for row in section.table],
                     "measures": _measures_of(section.results),
                 }
                 for section in self.all_sections
@@ -169,9 +171,17 @@ def _section(section: Section) -> str:
     pictures = "".join(_figure(caption, picture, cell_px=1) for caption, picture in section.pictures)
     return (
         f"<h2>{html.escape(section.name.capitalize())}</h2><p>{html.escape(section.verdict)}</p>"
-        f"{_table(section.results, section.floor) if section.results else ''}{notes}"
+        f"{_table(section.results, section.floor) if section.results else ''}{notes}{_texts(section.table)}"
         f'<div class="pictures">{pictures}</div>'
     )
+
+
+def _texts(table: Sequence[Sequence[str]]) -> str:
+    rows = [
+        "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in row)
+        for row, tag in zip(table, ["th", *["td"] * len(table)], strict=False)
+    ]
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>" if rows else ""
 
 
 def _figure(caption: str, bgr: NDArray[np.uint8], cell_px: int = _CELL_PX) -> str:
