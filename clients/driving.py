@@ -30,6 +30,7 @@ from bridge.render_client import RenderClient
 from bridge.scaling import ScaledRenderer
 from bridge.trace import Trace
 from clients.drive_plan import DrivePlan
+from clients.gap.live import LiveGap
 from clients.recorder import Recorder
 from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
@@ -57,6 +58,7 @@ class DriveThread:
         self.window_display = WindowDisplay(self._hud) if plan.windowed else None
         self._display: Sink = self.window_display or OffscreenDisplay(self._hud, plan.layout)
         self._meter = HudMeter(self.trace, plan.session.fixed_delta_s * 1e3, real_time=plan.windowed)
+        self._gap = LiveGap() if plan.windowed else None
         self.recorded_s = 0.0
         self.desk = EditDesk(plan.edits)
         self._loop: FrameLoop | None = None
@@ -175,6 +177,8 @@ class DriveThread:
         except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
             self._error = error
         finally:
+            if self._gap is not None:
+                self._gap.close()
             self._ended.set()
 
     def _connect(self, recorder: Recorder | None) -> None:
@@ -323,6 +327,9 @@ class DriveThread:
             "mouse": self.mouse,
             "look": f"style {self._wished[1]}" if self._wished[1] else "",
         }
+        if self._gap is not None:
+            self._gap.offer(pair)
+            chosen["gap"] = self._gap.text
         return replace(state, **chosen) if any(chosen.values()) else state
 
     def _look_at_looks(self) -> None:

@@ -73,7 +73,7 @@ class _PngMaps:
     def __call__(self, index: int) -> NDArray[np.uint8]:
         path = self.paths[index]
         try:
-            return _common(read_label_map(path), self.space)
+            return to_common(read_label_map(path), self.space)
         except LabelError as error:
             what = error.what if str(path) in error.what else f"{path}: {error.what}"
             raise LabelError(what, error.hint) from None
@@ -90,7 +90,7 @@ class _RecordedMaps:
         labels = recording.plane("labels", index)
         if labels is None:
             raise UsageError(f"{self.folder} has no label map {index}", "Record again")
-        return _common(labels, recording.manifest.label_space)
+        return to_common(labels, recording.manifest.label_space)
 
 
 @lru_cache(maxsize=2)
@@ -107,7 +107,8 @@ def _of_recording(folder: Path) -> MapSequence:
     return MapSequence(folder.name, len(recording), _RecordedMaps(folder), rate_hz)
 
 
-def _common(label_map: NDArray[np.uint8], space: str) -> NDArray[np.uint8]:
+def to_common(label_map: NDArray[np.uint8], space: str) -> NDArray[np.uint8]:
+    """Return a (H,W) u8 label map of `space` in the common space and width, (h,480); LabelError for unknown ids."""
     height_px, width_px = label_map.shape
     mapped = map_labels(label_map, space, COMMON_SPACE)
     size_px = (WIDTH_PX, max(2, round(height_px * WIDTH_PX / width_px)))
