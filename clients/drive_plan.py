@@ -24,7 +24,8 @@ class DrivePlan:
 
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
     goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
-    planes. `layout` is how window and video begin. `metrics` is where Prometheus is answered: host and port.
+    planes. `layout` is how window and video begin, `timewarp` whether the window moves the last picture to now.
+    `metrics` is where Prometheus is answered: host and port.
     With `target_hz` frames are synthesized at a smaller size where the renderer is too slow for it.
     """
 
@@ -46,6 +47,7 @@ class DrivePlan:
     recording: RecordingWish | None = None
     edits: Edits = NO_EDITS
     layout: Layout = LAYOUTS[0]
+    timewarp: bool = False
 
 
 def make_plan(
@@ -88,4 +90,5 @@ def make_plan(
         target_hz=getattr(args, "target_hz", None),
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
         layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
+        timewarp=getattr(args, "timewarp", False),
     )

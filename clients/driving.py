@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import cv2
 
@@ -36,9 +36,7 @@ from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
 from clients.viewer.meter import HudMeter
 from clients.viewer.state import HudState
-
-if TYPE_CHECKING:
-    pass
+from clients.viewer.timewarp import Timewarp
 
 RENDERER_DEADLINE_S: Final = 5.0
 WAIT_SLICE_S: Final = 0.25
@@ -59,6 +57,7 @@ class DriveThread:
         self._display: Sink = self.window_display or OffscreenDisplay(self._hud, plan.layout)
         self._meter = HudMeter(self.trace, plan.session.fixed_delta_s * 1e3, real_time=plan.windowed)
         self._gap = LiveGap() if plan.windowed else None
+        self.timewarp = Timewarp(enabled=plan.timewarp)
         self.recorded_s = 0.0
         self.desk = EditDesk(plan.edits)
         self._loop: FrameLoop | None = None
@@ -110,7 +109,7 @@ class DriveThread:
 
     def take_controls(self, source: ControlSource) -> None:
         """Ask this for the driver's wish at the last moment before each tick."""
-        self._controls = source
+        self._controls = source = self.timewarp.watch_controls(source)
         if self._loop is not None:
             self._loop.take_controls(source)
 
@@ -272,13 +271,16 @@ class DriveThread:
         with open_recording(plan.recording, plan.session, plan.rig, source) as writer:
             yield [writer]
 
-    def _drive(self, street: Street, client: RenderClient | None, sinks: list[Sink]) -> None:
+    def _drive(self, street: Drive | LastingDrive, client: RenderClient | None, sinks: list[Sink]) -> None:
         plan = self.plan
         renderer: Renderer | None = client
         if client is not None and plan.target_hz is not None:
             renderer = ScaledRenderer(client, plan.target_hz)
+        edited: Street = EditedStreet(street, lambda: self.desk.effective)
+        if plan.windowed:
+            edited = self.timewarp.watch(edited, street.poses)
         loop = FrameLoop(
-            EditedStreet(street, lambda: self.desk.effective),
+            edited,
             renderer,
             mode=plan.session.mode,
             real_time=plan.windowed,

@@ -103,6 +103,8 @@ def _progress(drive: DriveThread) -> str:
 
 def _print_report(drive: DriveThread, reason: str, *, as_json: bool) -> None:
     fields: dict[str, Any] = {**drive.trace.report().as_dict(), "model": drive.model, "exit": reason}
+    if drive.plan.timewarp:
+        fields["timewarp"] = dict(drive.timewarp.report())
     if fields["ticks"]:
         print("\n".join(_sentences(drive, fields)), file=sys.stderr)
     if as_json:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from bridge.capture.ego import Ego
 from bridge.capture.presets import RigPreset, SessionPreset, load_mount
@@ -16,7 +18,7 @@ from bridge.capture.rig import Rig
 from bridge.capture.traffic import Traffic
 from bridge.capture.weather import Weather
 from bridge.capture.world import DEFAULT_PORT, DEFAULT_TIMEOUT_S, SyncWorld, connect
-from bridge.protocol.frames import EgoControl, SensorFrame
+from bridge.protocol.frames import BodyPose, EgoControl, SensorFrame
 from bridge.protocol.memory import keep_freed_memory
 from configs import preset_names
 
@@ -62,6 +64,10 @@ class Drive:
     def read(self, frame_id: int) -> SensorFrame:
         """Return the frame that the last tick made."""
         return self.rig.read(frame_id)
+
+    def poses(self) -> tuple[NDArray[np.float64], tuple[BodyPose, ...]] | None:
+        """Return where the last tick put camera and bodies, before its pictures have come; see `Rig.poses`."""
+        return self.rig.poses()
 
     def respawn(self) -> None:
         """Put the ego vehicle on the next spawn point."""

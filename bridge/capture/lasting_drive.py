@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bridge.capture.drive import RIG_MOUNT, Drive, open_drive
 from bridge.capture.presets import RigPreset, SessionPreset
 from bridge.capture.probe import probe
 from bridge.protocol.errors import SimulatorAbsent, SimulatorLost, SimulatorUnreachable
-from bridge.protocol.frames import EgoControl, SensorFrame
+from bridge.protocol.frames import BodyPose, EgoControl, SensorFrame
 
 LOOK_EVERY_S: Final = 0.25
 ANSWER_S: Final = 2.0  # how long something that listens may take to say that it is a simulator
@@ -110,6 +113,10 @@ class LastingDrive:
         except SimulatorLost as error:
             self._heal(error)
         return self.read(self.tick(None))
+
+    def poses(self) -> tuple[NDArray[np.float64], tuple[BodyPose, ...]] | None:
+        """Return where the last tick put camera and bodies; see `Rig.poses`."""
+        return self.drive.poses()
 
     def respawn(self) -> None:
         """Put the ego vehicle on the next spawn point."""

@@ -25,7 +25,7 @@ from bridge.capture.label_check import check_label_space
 from bridge.capture.presets import RigPreset
 from bridge.capture.world import SyncWorld
 from bridge.protocol.errors import SensorTimeout, SimulatorError
-from bridge.protocol.frames import CameraIntrinsics, SensorFrame
+from bridge.protocol.frames import BodyPose, CameraIntrinsics, SensorFrame
 from bridge.protocol.messages import PlaneName
 
 READ_DEADLINE_S: Final = 10.0
@@ -183,6 +183,17 @@ class Rig:
         )
         self.stages_ms = {"wait": (captured_s - start_s) * 1e3, "decode": (time.monotonic() - captured_s) * 1e3}
         return frame
+
+    def poses(self) -> tuple[NDArray[np.float64], tuple[BodyPose, ...]] | None:
+        """Return world_from_camera (4,4) f64 and the bodies' poses at the last tick, which its pictures will have.
+
+        They are known before the pictures have come; None where the simulator's snapshots have no cameras.
+        """
+        snapshot = self._world.snapshot()
+        camera = snapshot.find(self._sensors[0].actor.id) if self._sensors else None
+        if camera is None:
+            return None
+        return world_from_camera(camera.get_transform()), self._bodies.poses(snapshot)
 
     def close(self) -> None:
         """Stop and destroy the cameras."""

@@ -39,6 +39,9 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", metavar="N", type=seconds, help="how long, in simulation time")
     parser.add_argument("--headless", action="store_true", help="no window; needs no display")
     add_layout_argument(parser)
+    parser.add_argument(
+        "--timewarp", action="store_true", help="move the last picture to where the camera is now, until the next comes"
+    )
     parser.add_argument("--record", metavar="FILE.mp4", type=Path, help="write a video in simulation time")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")

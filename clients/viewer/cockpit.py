@@ -37,14 +37,13 @@ class Cockpit:
             contextlib.closing(Pads()) as pads,
         ):
             seat = Seat(pads)
-            screen = Screen(window, self._composer, self._display, lambda: self._drive.standing)
+            screen = Screen(window, self._composer, self._display, lambda: self._drive.standing, self._drive.timewarp)
             wishes = Wishes(self._drive, self._composer, window)
             window.take_mouse = lambda event: wishes.take_mouse(event) or screen.take(event)
             self._drive.take_controls(seat.sample)
             while self._drive.running:
-                shown = self._display.wait(0.0)
-                wishes.frame = wishes.frame if shown is None else shown[0].sensor
                 screen.show(0.0)
+                wishes.frame = screen.frame
                 closed = self._read_until_next(window, screen, seat, wishes) or closed
         return closed
 
@@ -62,4 +61,6 @@ class Cockpit:
             seat.was_read()
             left_s = end_s - time.monotonic()
             if quits or left_s <= 0.0 or self._display.wait(min(READ_EVERY_S, left_s)) is not None:
+                return quits
+            if self._drive.timewarp.stale:
                 return quits

@@ -63,6 +63,7 @@ class Action(Enum):
     LAYOUT_BACK = "layout before"
     SPLIT_LEFT = "line of the wipe to the left, or drag it with the mouse"
     SPLIT_RIGHT = "line of the wipe to the right"
+    TIMEWARP = "timewarp on or off: the last picture moved to where the camera is now"
     FULL_SCREEN = "full screen, and back"
     LABELS = "label overlay on or off"
     HUD = "HUD on or off"
@@ -118,6 +119,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(Action.LAYOUT_BACK, "view", "B", (pygame.K_b,)),
     Key(Action.SPLIT_LEFT, "view", "Z", (pygame.K_z,)),
     Key(Action.SPLIT_RIGHT, "view", "X", (pygame.K_x,)),
+    Key(Action.TIMEWARP, "view", "T", (pygame.K_t,)),
     Key(Action.FULL_SCREEN, "view", "F11", (pygame.K_F11,)),
     Key(Action.LABELS, "view", "L", (pygame.K_l,)),
     Key(Action.HUD, "view", "F1", (pygame.K_F1,)),

@@ -9,11 +9,12 @@ from typing import Final
 
 import pygame
 
-from bridge.protocol.frames import FramePair
+from bridge.protocol.frames import FramePair, SensorFrame
 from clients.viewer.composer import Composer
 from clients.viewer.display import WindowDisplay
 from clients.viewer.keys import Action
 from clients.viewer.state import HudState
+from clients.viewer.timewarp import Timewarp
 from clients.viewer.window import Window
 
 REFRESH_S: Final = 1 / 60
@@ -25,12 +26,21 @@ SILENCE_S: Final = 1.0  # after that long without a frame the picture says so
 class Screen:
     """Shows a drive in a window. For the main thread; `show` waits for nothing but the next pair, and that briefly."""
 
-    def __init__(self, window: Window, composer: Composer, display: WindowDisplay, standing: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        window: Window,
+        composer: Composer,
+        display: WindowDisplay,
+        standing: Callable[[], str],
+        timewarp: Timewarp | None = None,
+    ) -> None:
         """`standing` says what the drive waits for; "" while it goes on."""
+        self._timewarp = timewarp or Timewarp()
         self._window = window
         self._composer = composer
         self._display = display
         self._standing = standing
+        self.frame: SensorFrame | None = None  # that is on the screen
         self._last: tuple[FramePair, HudState] | None = None
         self._last_shown_s = self._began_s = time.monotonic()
         self._was_standing = ""
@@ -40,7 +50,8 @@ class Screen:
         waiting = self._display.wait(timeout_s)
         if waiting is not None:
             self._last, self._last_shown_s, self._was_standing = waiting, time.monotonic(), self._standing()
-            self._window.draw(lambda surface: self._composer.draw(surface, *waiting))
+            self._timewarp.take(waiting[0])
+            self._draw(*waiting)
             self._display.shown(waiting[0])
             return
         if self._last is None:
@@ -53,7 +64,16 @@ class Screen:
             standing = self._standing()
             told = f"no frame from the simulator for {silent_s:.0f} s"
             hud = replace(hud, notice=f"{standing} ({silent_s:.0f} s)" if standing != self._was_standing else told)
-        self._window.draw(lambda surface: self._composer.draw(surface, pair, hud))
+        self._draw(pair, hud)
+
+    def _draw(self, pair: FramePair, hud: HudState) -> None:
+        """Draw a pair, or what the timewarp makes of it."""
+        shown = self._timewarp.pair() or pair
+        self.frame = shown.sensor
+        if told := self._timewarp.told():
+            hud = replace(hud, timewarp=told)
+        self._window.draw(lambda surface: self._composer.draw(surface, shown, hud))
+        self._timewarp.shown(shown)
 
     def act(self, action: Action) -> bool:
         """Do what a key of the window asks for; return whether it was one."""
@@ -62,6 +82,8 @@ class Screen:
             composer.switch_layout(1 if action is Action.LAYOUT else -1)
         elif action in (Action.SPLIT_LEFT, Action.SPLIT_RIGHT):
             composer.move_split(SPLIT_STEP if action is Action.SPLIT_RIGHT else -SPLIT_STEP)
+        elif action is Action.TIMEWARP:
+            self._timewarp.enabled = not self._timewarp.enabled
         elif action is Action.FULL_SCREEN:
             self._window.toggle_full_screen()
         elif action in SWITCHES:

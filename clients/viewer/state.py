@@ -21,7 +21,7 @@ class HudState:
     `position` is where a replay is; with one the rates, which are the past's, are left out. `verdict` is a sentence
     that says which stage limits the rate; `history` the last frames' stages, ms, each as `STAGE_COLORS` names them;
     `period_ms` the time that a frame may take. `look`, `weather`, `edits` and `mouse` say what a person has chosen;
-    `gap` how far street and pictures are from real ones.
+    `gap` how far street and pictures are from real ones, `timewarp` how far the picture is moved.
     """
 
     simulator_hz: float = 0.0
@@ -40,6 +40,7 @@ class HudState:
     edits: str = ""
     mouse: str = ""
     gap: str = ""
+    timewarp: str = ""
     verdict: str = ""
     history: tuple[tuple[float, ...], ...] = ()
     period_ms: float = 0.0
@@ -86,7 +87,7 @@ def cells(hud: HudState, speed_m_s: float, gear: int, autopilot: bool) -> tuple[
 
 
 # What stands where; which cells are left out of a picture too narrow for all of them is decided by their importance.
-CHOSEN: Final = ("look", "edits", "mouse", "weather", "gap")
+CHOSEN: Final = ("look", "edits", "mouse", "weather", "gap", "timewarp")
 LEFT: Final = (
     "time", "simulator", "neural", "display", "control", "frame age", "input age", "drops", "resets", "model", *CHOSEN,
 )  # fmt: skip

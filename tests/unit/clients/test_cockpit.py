@@ -22,6 +22,7 @@ from clients.viewer.keys import KEYS, Action
 from clients.viewer.layouts import LAYOUTS
 from clients.viewer.screen import Screen
 from clients.viewer.seat import Seat
+from clients.viewer.timewarp import Timewarp
 from clients.viewer.wishes import Wishes
 
 DEADLINE_S = 30.0
@@ -40,6 +41,7 @@ class Drive:
         self.desk = EditDesk(load_edits("town"))
         self.mouse = ""
         self.source: ControlSource | None = None
+        self.timewarp = Timewarp()
 
     def stop(self) -> None:
         self.running = False
