@@ -18,6 +18,7 @@ from torch import Tensor
 from bridge.protocol.errors import LabelError, RenderRefused
 from bridge.protocol.labels import check_labels
 from bridge.protocol.messages import ModelCard, Motion, PlaneName, Render
+from renderer.backends.transfer import upload
 from renderer.temporal import EngineMotion
 
 MAX_PIXELS: Final = 4096 * 2304
@@ -126,7 +127,7 @@ def model_input(
     if rgb is not None and (rgb.dtype != np.uint8 or rgb.shape[2:] != (3,)):
         raise RenderRefused("bad-plane", f"the picture is {rgb.dtype} {rgb.shape}", "Send 8-bit RGB")
     return ModelInput(
-        labels_BHW=torch.from_numpy(labels).to(device)[None],
+        labels_BHW=upload(labels, device)[None],
         depth_B1HW=_depth(planes.get("depth_m"), device),
         instances_B1HW=_instances(planes.get("instances"), device),
         motion=None if motion is None else engine_motion(motion),
@@ -141,7 +142,7 @@ def _depth(plane: NDArray | None, device: torch.device) -> Tensor | None:
     # The extremes carry every NaN and infinity along.
     if plane.dtype.kind != "f" or not (math.isfinite(depth.min()) and math.isfinite(depth.max())):
         raise RenderRefused("bad-plane", "the depth plane holds what is not a finite number", "Send depth in metres")
-    return torch.from_numpy(depth).to(device)[None, None]
+    return upload(depth, device)[None, None]
 
 
 def _instances(plane: NDArray | None, device: torch.device) -> Tensor | None:
@@ -178,4 +179,4 @@ def _matrices(rows: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
 
 def _tensor(array: NDArray, dtype: type[np.generic], device: torch.device) -> Tensor:
     """Copy a (read-only, borrowed) plane into a tensor of our own."""
-    return torch.from_numpy(np.array(array, dtype=dtype, order="C")).to(device)
+    return upload(np.array(array, dtype=dtype, order="C"), device)

@@ -33,6 +33,7 @@ from renderer.looks import Looks
 from renderer.models.base import OWN_FAMILY, Model, ModelOutput
 from renderer.models.imported import ModelOptions, announce
 from renderer.models.registry import load_model, shipped_names
+from renderer.models.speed import live_speed
 from renderer.models.style import read_style
 from renderer.sessions import IDLE_LIMIT_S, MAX_SESSIONS, Session, Sessions
 from renderer.temporal import EngineMotion
@@ -359,7 +360,7 @@ def run_server(
     `ready` is called with the endpoint, its port filled in, once clients can connect.
     """
     sockets.check_listen(listen, secret_key)
-    model = load_model(model_name, device_name, ModelOptions(stabilise=stabilise), backend)
+    model = load_model(model_name, device_name, ModelOptions(live_speed(device_name), stabilise=stabilise), backend)
     announce(model_name, model.device)
     warm_up(model)
     looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, backend, stabilise))
@@ -373,7 +374,8 @@ def run_server(
 def _load_look(device_name: str, backend: BackendName, stabilise: bool, name: str, style: str) -> Model:
     """A model that a client changes to, warmed up: its first frame must not be late."""
     is_own = name in shipped_names()  # steady by themselves, and the only ones that other runtimes draw
-    options = ModelOptions(style=read_style(style) if style else None, stabilise=stabilise and not is_own)
+    chosen = read_style(style) if style else None
+    options = ModelOptions(live_speed(device_name), style=chosen, stabilise=stabilise and not is_own)
     model = load_model(name, device_name, options, backend if is_own else "auto")
     warm_up(model)
     return model

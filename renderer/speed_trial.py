@@ -10,7 +10,7 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import torch
@@ -28,6 +28,7 @@ from renderer.models.vid2vid_networks import Vid2vid
 
 CLASSES: Final = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 26)
 REPEATS: Final = 3
+Network = TypeVar("Network", bound=nn.Module)
 DEPTH: Final = 5  # recurrent frames for which precision is followed
 
 
@@ -55,6 +56,11 @@ def random_network(name: str, seed: int = 0) -> Vid2vid:
         raise UsageError(f"{name} does not read label maps", "Name one of streets, such as label2city_2048")
     with torch.device("meta"):
         network = Vid2vid(msgspec.structs.replace(config, first_pictures="given", single=None))
+    return random_weights(network, seed)
+
+
+def random_weights(network: Network, seed: int = 0) -> Network:
+    """Give a network of the meta device random weights whose features keep their scale, in place, and return it."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {key: _random(key, value.shape, generator) for key, value in network.state_dict().items()}
     network.load_state_dict(tensors, assign=True)
@@ -65,7 +71,7 @@ def _random(key: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     values = torch.empty(shape)
     if len(shape) == 4:
         values.uniform_(-1.7, 1.7, generator=generator).div_((shape[1] * shape[2] * shape[3]) ** 0.5)
-    elif key.endswith("weight"):
+    elif key.endswith(("weight", "running_var")):
         values.uniform_(0.8, 1.2, generator=generator)
     else:
         values.uniform_(-0.2, 0.2, generator=generator)

@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="measure only how much faster a published vid2vid, label2city_2048 say, is than its plain formulation",
     )
+    parser.add_argument("--gpu", action="store_true", help="measure only what the generators reach on a GPU")
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="with --gpu: cpu only proves the command"
+    )
     parser.add_argument("--json", action="store_true", help="print machine and figures as one line of JSON")
     parser.add_argument(
         "--markdown", metavar="FILE", type=Path, help="write them into a Markdown file, in place of its last ones"
@@ -55,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="vidrive-bench-") as folder:
         args.drive_telemetry = Path(folder) / "drive.jsonl"
         machine = describe_machine()  # before: what loads it then is not this bench
-        figures = list(_measure_speed_up(args) if args.speed_up else _measure(args))
+        figures = list(_chosen(args))
         limit = _write_report(args, args.drive_telemetry, figures, machine)
     if args.markdown is not None:
         write_markdown(args.markdown, markdown(figures, machine, _typed(args), limit))
@@ -65,6 +69,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join([*table(figures), *([limit] if limit else [])]))
     return 0
+
+
+def _chosen(args: argparse.Namespace) -> Iterable[Figure]:
+    if args.gpu:
+        from clients.bench.gpu import measure_gpu
+
+        return measure_gpu(args.device, args.frames)
+    return _measure_speed_up(args) if args.speed_up else _measure(args)
 
 
 def _report_of_drive(args: argparse.Namespace) -> int:
@@ -94,7 +106,7 @@ def _write_report(args: argparse.Namespace, telemetry: Path, figures: list[Figur
 
 def _typed(args: argparse.Namespace) -> str:
     """The command that repeats these figures."""
-    words = ["vidrive", "bench"]
+    words = ["vidrive", "bench", *(["--gpu", "--device", args.device] if args.gpu else [])]
     if args.size is not None:
         words += ["--size", f"{args.size[0]}x{args.size[1]}"]
     words += ["--frames", str(args.frames), *(["--model", args.model] if args.model else [])]

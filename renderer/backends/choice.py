@@ -18,7 +18,7 @@ import torch
 from bridge.protocol.errors import UsageError
 from renderer.backends import host
 from renderer.backends.compiled import CompiledRunner, Program, ProgramRefused, first_line, trial_inputs
-from renderer.backends.runner import EAGER, TRIAL_SIZE_HW, CudaRunner, EagerRunner, Runner
+from renderer.backends.runner import EAGER, TRIAL_SIZE_HW, EagerRunner, RecordedRunner, Runner
 from renderer.models.live import LiveGenerator
 
 log: Final = logging.getLogger("renderer")
@@ -64,7 +64,7 @@ def make_runner(network: LiveGenerator, device: torch.device, backend: BackendNa
     if device.type == "cuda":
         if backend not in ("auto", EAGER):
             raise UsageError(f"the backend {backend} runs on the CPU only", "Use --backend auto with --device cuda")
-        return EagerRunner(network, device, torch.float16) if backend == EAGER else CudaRunner(network, device)
+        return EagerRunner(network, device, torch.float16) if backend == EAGER else RecordedRunner(network, device)
     if missing := missing_packages(backend):
         raise UsageError(
             f"the backend {backend} needs {' and '.join(missing)}, which is missing",

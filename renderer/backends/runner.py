@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import cv2
@@ -13,12 +11,11 @@ from torch import Tensor, nn
 
 from bridge.protocol.errors import UsageError
 from renderer.backends import host
+from renderer.backends.graphs import Recorded, recorder_for
 
-log: Final = logging.getLogger("renderer")
 EAGER: Final = "eager"
+GRAPH: Final = "graph"
 TRIAL_SIZE_HW: Final = (256, 512)
-GRAPH_TOLERANCE: Final = 1e-3  # of a picture in [-1, 1]: a graph replays the very kernels that it recorded
-MAX_GRAPHS: Final = 4  # picture sizes; each graph keeps the memory of all its layers
 
 
 class Runner(Protocol):
@@ -73,59 +70,16 @@ class EagerRunner:
         return rgb_B3HW.to(torch.float32)
 
 
-class CudaRunner:
-    """float16 on CUDA; the layers of each picture size are recorded as a CUDA graph and then replayed.
+class RecordedRunner:
+    """A generator whose layers are recorded once a shape and then replayed as a whole; float16 on CUDA."""
 
-    Graphs of the last few sizes are kept, so that clients who try many do not fill the device.
-    """
-
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
-        """Copy the network to the device in half precision."""
-        self.dtype = torch.float16
-        self.backend = "graph"
-        self._eager = EagerRunner(network, device, self.dtype)
-        self._graphs: dict[tuple[int, int], _Graph | None] = {}
+    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype = torch.float16) -> None:
+        """Copy the network to the device in that precision."""
+        self.dtype = dtype
+        self.backend = GRAPH
+        eager = EagerRunner(network, device, dtype)
+        self._recorded = Recorded(lambda *frame: (eager(*frame),), recorder_for(device), "the generator")
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
-        """Return the picture, in memory of its own."""
-        size_hw = (labels_BHW.shape[1], labels_BHW.shape[2])
-        if size_hw not in self._graphs:
-            while len(self._graphs) >= MAX_GRAPHS:
-                del self._graphs[next(iter(self._graphs))]
-            self._graphs[size_hw] = self._record(labels_BHW, warped_B3HW, valid_B1HW)
-        graph = self._graphs[size_hw]
-        if graph is None:
-            return self._eager(labels_BHW, warped_B3HW, valid_B1HW)
-        for place, tensor in zip(graph.inputs, (labels_BHW, warped_B3HW, valid_B1HW), strict=True):
-            place.copy_(tensor)
-        graph.graph.replay()
-        return graph.rgb_B3HW.clone()
-
-    def _record(self, *inputs: Tensor) -> _Graph | None:
-        graph = torch.cuda.CUDAGraph()
-        places = tuple(tensor.clone() for tensor in inputs)
-        try:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(3):  # chooses algorithms and allocates workspaces, which a graph cannot record
-                    self._eager(*places)
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(graph):
-                rgb_B3HW = self._eager(*places)
-            graph.replay()
-            apart = float((rgb_B3HW - self._eager(*places)).abs().max())
-            if not apart <= GRAPH_TOLERANCE:
-                log.warning("the CUDA graph's picture is %.3g off: this model runs layer by layer", apart)
-                return None
-        except RuntimeError as error:
-            log.warning("no CUDA graph for this model (%s): it runs layer by layer", error)
-            return None
-        return _Graph(graph, places, rgb_B3HW)
-
-
-@dataclass(frozen=True)
-class _Graph:
-    graph: torch.cuda.CUDAGraph
-    inputs: tuple[Tensor, ...]
-    rgb_B3HW: Tensor = field(repr=False)
+        """Return the pictures, in memory of their own."""
+        return self._recorded(labels_BHW, warped_B3HW, valid_B1HW)[0]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.messages import ModelCard
+from renderer.backends.transfer import download, levels
 from renderer.inputs import ModelInput
 
 State = TypeVar("State")
@@ -48,5 +49,4 @@ class Model(Protocol[State]):
 
 def truncate_to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
     """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, cut off and not rounded, as upstream does."""
-    levels_B3HW = ((rgb_B3HW.float() + 1) / 2 * 255).clamp_(0, 255).to(torch.uint8)
-    return levels_B3HW[0].permute(1, 2, 0).contiguous().cpu().numpy()
+    return download(levels(rgb_B3HW, rounded=False))

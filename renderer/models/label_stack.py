@@ -70,13 +70,20 @@ def make_stacks(
     kinds_11HW = _kinds(frames, num_labels) if speed.uniform_regions and speed.merged_encoders else None
     stacks: list[LabelStack] = []
     for scale in reversed(range(num_scales)):
-        mask_B1HW = planes_BCHW[:, foreground].sum(1, keepdim=True).clamp_(0, 1)
+        mask_B1HW = _gathered(planes_BCHW, foreground).sum(1, keepdim=True).clamp_(0, 1)
         mixed = None if kinds_11HW is None else _mixed_pixels(kinds_11HW)
         stacks.append(LabelStack(planes_BCHW, index, mask_B1HW, speed.merged_encoders, mixed))
         if scale:
             planes_BCHW = pool(planes_BCHW)
             kinds_11HW = None if kinds_11HW is None else _halved(kinds_11HW)
     return stacks[::-1]
+
+
+def _gathered(planes_BCHW: Tensor, channels: Sequence[int]) -> Tensor:
+    """Return some channels; a list as an index would be copied from the host, which a CUDA graph cannot hold."""
+    if not channels:
+        return planes_BCHW[:, :0]
+    return torch.cat([planes_BCHW[:, channel : channel + 1] for channel in channels], 1)
 
 
 def _planes(frame: FramePlanes, num_labels: int, present_only: bool) -> tuple[Tensor, list[int], int]:

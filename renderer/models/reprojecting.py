@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bridge.protocol.messages import ModelCard
 from renderer.backends.runner import Runner, describe
+from renderer.backends.transfer import download, levels
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
 from renderer.surface_tones import surface_tones, tones_of_labels
@@ -104,8 +105,7 @@ def _temporal_input(frame: ModelInput, state: TemporalState | None) -> tuple[Ten
 def to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
     """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, rounded to nearest."""
     if rgb_B3HW.device.type != "cpu":
-        scaled_B3HW = (rgb_B3HW * 127.5 + 127.5).round_().to(torch.uint8)
-        return scaled_B3HW[0].permute(1, 2, 0).contiguous().cpu().numpy()
+        return download(levels(rgb_B3HW, rounded=True))
     _, _, height_px, width_px = rgb_B3HW.shape
     # Rounded plane by plane and interleaved as bytes: a quarter of the memory that interleaved floats would move.
     planes = rgb_B3HW.reshape(3 * height_px, width_px).numpy()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridge.protocol.errors import RenderRefused, UsageError
+from renderer.backends.graphs import Recorded, recorder_for
+from renderer.backends.transfer import download, levels
 from renderer.inputs import ModelInput, instance_edges, regions
 from renderer.models import style as styles
 from renderer.models.base import ModelOutput, truncate_to_uint8
@@ -46,6 +49,10 @@ class SpadeModel:
         assert isinstance(parts.network, Spade)
         self.network = prepare_spade(parts.network, parts.device, parts.speed)
         self.speed = parts.speed
+        function = partial(whole_frame, self.network, parts.speed)
+        self._recorded = (
+            Recorded(function, recorder_for(parts.device), parts.card.name) if parts.speed.recorded else None
+        )
         if parts.style is not None and not self.config.latent_dim:
             styles.refuse(parts.card.name)
         with torch.inference_mode():
@@ -56,9 +63,14 @@ class SpadeModel:
         """Synthesize one frame; the stages are `infer` and `to_uint8`."""
         start_s = time.perf_counter()
         state = state or self._begin(frame)
-        picture_B3HW = draw(self.network, frame, state.latent_BZ, self.speed)
-        drawn_s = time.perf_counter()
-        rgb = truncate_to_uint8(picture_B3HW)
+        if self._recorded is not None:
+            rgb_HW3 = self._recorded(*whole_inputs(self.config, frame, state.latent_BZ))[0]
+            drawn_s = time.perf_counter()
+            rgb = download(rgb_HW3)
+        else:
+            picture_B3HW = draw(self.network, frame, state.latent_BZ, self.speed)
+            drawn_s = time.perf_counter()
+            rgb = truncate_to_uint8(picture_B3HW)
         stages_ms = {"infer": (drawn_s - start_s) * 1e3, "to_uint8": (time.perf_counter() - drawn_s) * 1e3}
         return ModelOutput(rgb, stages_ms), state
 
@@ -103,7 +115,16 @@ def draw(network: Spade, frame: ModelInput, latent_BZ: Tensor | None = None, spe
 
     Raises RenderRefused for a frame of a size that the model cannot draw.
     """
-    c = network.config
+    labels_BHW, *others = whole_inputs(network.config, frame, latent_BZ)
+    return _draw(network, speed, labels_BHW, *others)
+
+
+def whole_inputs(config: SpadeConfig, frame: ModelInput, latent_BZ: Tensor | None) -> tuple[Tensor, ...]:
+    """Return what `whole_frame` takes: labels, regions where the network reads edges, the style where it has one.
+
+    Raises RenderRefused for a frame of a size that the model cannot draw.
+    """
+    c = config
     size_hw = (frame.labels_BHW.shape[1], frame.labels_BHW.shape[2])
     if c.latent_size_hw is not None and size_hw != c.native_size_hw:
         raise RenderRefused(
@@ -118,10 +139,20 @@ def draw(network: Spade, frame: ModelInput, latent_BZ: Tensor | None = None, spe
             f"this model draws frames of multiples of {c.size_multiple_px} px, and not {size_hw[1]}x{size_hw[0]}",
             "Choose another size",
         )
-    edges_B1HW = None
-    if c.instance_edges:
-        edges_B1HW = instance_edges(regions(frame.labels_BHW, frame.instances_B1HW))
-    return network.G(SemanticMap(frame.labels_BHW, edges_B1HW, c.num_labels, speed), latent_BZ)
+    edges = (regions(frame.labels_BHW, frame.instances_B1HW),) if c.instance_edges else ()
+    return frame.labels_BHW, *edges, *(() if latent_BZ is None else (latent_BZ,))
+
+
+def whole_frame(network: Spade, speed: Speed, labels_BHW: Tensor, *others: Tensor) -> tuple[Tensor]:
+    """Draw a frame: a function of tensors alone, the same operations for every frame; returns (H,W,3) u8."""
+    return (levels(_draw(network, speed, labels_BHW, *others), rounded=False),)
+
+
+def _draw(network: Spade, speed: Speed, labels_BHW: Tensor, *others: Tensor) -> Tensor:
+    c = network.config
+    edges_B1HW = instance_edges(others[0]) if c.instance_edges else None
+    rest = others[1:] if c.instance_edges else others
+    return network.G(SemanticMap(labels_BHW, edges_B1HW, c.num_labels, speed), rest[0] if rest else None)
 
 
 def traits(config: SpadeConfig) -> Traits:

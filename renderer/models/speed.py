@@ -30,6 +30,18 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What depends on labels alone is computed beside the rest of a frame, ahead of it where the next one is known."""
     precision: Precision = "float32"
     """Of convolutions; statistics of norms, flow, sampling and blend are float32 always."""
+    recorded: bool = False
+    """A steady frame, from labels to bytes, is recorded once and replayed as a whole: on CUDA one launch a frame."""
+
+
+def live_speed(device_name: str) -> Speed:
+    """Return how published generators are computed while somebody drives: on CUDA in float16 as graphs.
+
+    What a graph holds must not depend on what a frame shows, so that there all classes are read everywhere.
+    """
+    if device_name != "cuda":
+        return Speed()
+    return Speed(present_classes=False, uniform_regions=False, labels_beside=False, precision="float16", recorded=True)
 
 
 REFERENCE: Final = Speed(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,3 +79,39 @@ def test_processor_time_is_that_of_the_process() -> None:
         idle.stdin.write(b"\n")
         idle.stdin.flush()
     assert processor_s(idle.pid) == 0.0
+
+
+def test_the_gpu_bench_runs_to_its_end_on_a_cpu() -> None:
+    """The very command, on tiny networks: every line that it would print of a GPU is there."""
+    run = subprocess.run(
+        [sys.executable, "-m", "clients", "bench", "--gpu", "--device", "cpu", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=230,
+        cwd=Path(__file__).parents[3],
+    )
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    figures = {figure["name"].strip(): figure["value"] for figure in told["figures"]}
+    for name in ("matrix peak", "planes of 1920x1088 to the device", "its picture back", "p95", "all of this took"):
+        assert figures[name] > 0.0
+    generators = [name.split()[0] for name in figures if name.endswith("128x64")]
+    assert generators == ["label2city_2048", "label2city_1024_g1", "spade_cityscapes"]
+    assert figures["lowest PSNR of float16, dB"] > 60.0  # float32 here: as served and layer by layer are the same
+    assert any(name.startswith("2 sessions") for name in figures)
+
+
+def test_the_gpu_bench_without_a_gpu_is_a_sentence() -> None:
+    if importlib.import_module("torch").cuda.is_available():
+        pytest.skip("there is a GPU")
+    run = subprocess.run(
+        [sys.executable, "-m", "clients", "bench", "--gpu"],
+        capture_output=True,
+        text=True,
+        timeout=230,
+        cwd=Path(__file__).parents[3],
+    )
+    assert run.returncode == 2
+    (line,) = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert "has no CUDA device that torch can use" in line
+    assert "--device cpu proves the command" in line
