@@ -25,6 +25,7 @@ from bridge.protocol import sockets, wire
 from bridge.protocol.errors import RenderRefused, UsageError, WireError
 from bridge.protocol.messages import Bye, Hello, Look, Looked, Message, Refusal, Render, Rendered, Welcome
 from bridge.protocol.shared_memory import attach
+from renderer.backends.calibration import read_calibration
 from renderer.backends.choice import BackendName
 from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.batching import Job, groups, step_group
@@ -354,16 +355,22 @@ def run_server(
     *,
     stabilise: bool = False,
     max_batch: int = 1,
+    calibration: Path | None = None,
 ) -> None:
     """Load a model and serve it until an exception such as KeyboardInterrupt ends it; `stabilise` steadies it.
 
     `ready` is called with the endpoint, its port filled in, once clients can connect.
     """
     sockets.check_listen(listen, secret_key)
-    model = load_model(model_name, device_name, ModelOptions(live_speed(device_name), stabilise=stabilise), backend)
+    options = ModelOptions(live_speed(device_name), stabilise=stabilise)
+    ranges = read_calibration(calibration) if calibration is not None else None
+    model = load_model(model_name, device_name, options, backend, calibration=ranges)
     announce(model_name, model.device)
     warm_up(model)
-    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, backend, stabilise))
+    look_backend: BackendName = "auto" if backend == "int8" else backend  # its ranges are those of one model
+    looks = Looks(
+        model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, look_backend, stabilise)
+    )
     with RenderServer(model, listen, secret_key=secret_key, looks=looks, max_batch=max_batch) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:

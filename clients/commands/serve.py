@@ -24,9 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument(
         "--backend",
-        choices=("auto", "eager", "compile", "onnxruntime", "openvino"),
+        choices=("auto", "eager", "compile", "onnxruntime", "openvino", "int8"),
         default="auto",
         help="what runs the generator; auto is the fastest that is installed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="what --backend int8 takes its ranges from; vidrive weights calibrate writes it",
     )
     parser.add_argument(
         "--stabilise", action="store_true", help="steady a published generator's pictures by the engine's motion"
@@ -67,5 +73,6 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
         stabilise=args.stabilise,
         max_batch=args.batch,
+        calibration=args.calibration,
     )
     return 0

@@ -42,11 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("name", metavar="NAME")
     export.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="the file to write")
     export.add_argument("--size", type=picture_size, metavar="WxH", help="of its pictures (default: the native size)")
+    calibrate = verbs.add_parser("calibrate", help="what vidrive serve --backend int8 takes its ranges from")
+    calibrate.add_argument("recording", type=Path, metavar="RECORDING", help="of a drive, by vidrive record")
+    calibrate.add_argument("--model", default="street-photo", metavar="NAME", help="of vidrive's own (%(default)s)")
+    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
-    verbs = {"import": _import, "list": _list, "show": _show, "verify": _verify, "export": _export}
+    verbs = {
+        "import": _import,
+        "list": _list,
+        "show": _show,
+        "verify": _verify,
+        "export": _export,
+        "calibrate": _calibrate,
+    }
     return verbs[args.verb](args)
 
 
@@ -127,4 +138,19 @@ def _export(args: argparse.Namespace) -> int:
 
     height_px, width_px = export_onnx(args.name, args.onnx, args.size[::-1] if args.size else None)
     print(f"{args.onnx}: one frame of {width_px}x{height_px}; one-hots and a video's past are the caller's")
+    return 0
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from renderer.backends.host import prepare_process
+
+    prepare_process()
+
+    from clients.recordings.calibration import calibration_of
+
+    calibration = calibration_of(args.recording, args.model)
+    calibration.save(args.out)
+    told = f"{len(calibration.frames)} frames for ranges, {len(calibration.held_out)} to judge by"
+    print(f"{args.out}: {told}")
+    print(f"now: vidrive serve --model {args.model} --backend int8 --calibration {args.out}", file=sys.stderr)
     return 0

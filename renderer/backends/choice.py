@@ -17,14 +17,19 @@ import torch
 
 from bridge.protocol.errors import UsageError
 from renderer.backends import host
+from renderer.backends.calibration import Calibration
 from renderer.backends.compiled import CompiledRunner, Program, ProgramRefused, first_line, trial_inputs
 from renderer.backends.runner import EAGER, TRIAL_SIZE_HW, EagerRunner, RecordedRunner, Runner
 from renderer.models.live import LiveGenerator
 
 log: Final = logging.getLogger("renderer")
-BackendName = Literal["auto", "eager", "compile", "onnxruntime", "openvino"]
+BackendName = Literal["auto", "eager", "compile", "onnxruntime", "openvino", "int8"]
 BACKEND_NAMES: Final[tuple[BackendName, ...]] = get_args(BackendName)
-EXTRAS: Final = {"onnxruntime": ("onnx", ("onnx", "onnxruntime")), "openvino": ("openvino", ("openvino",))}
+EXTRAS: Final = {
+    "onnxruntime": ("onnx", ("onnx", "onnxruntime")),
+    "openvino": ("openvino", ("openvino",)),
+    "int8": ("onnx", ("onnx", "onnxruntime")),
+}
 NUM_TRIALS: Final = 9
 CLEARLY: Final = 0.8  # of its rival's time that half precision may take to be chosen in eager torch
 FASTER: Final = 0.95  # the same for another runtime
@@ -51,11 +56,21 @@ def recorded_backend(dtype: str) -> BackendName:
 def numbers(runner: Runner) -> str:
     """Return how a runner computes, for cards: "bfloat16", and with another backend than eager "openvino bfloat16"."""
     name = str(runner.dtype).removeprefix("torch.")
+    if runner.backend == name:
+        return name  # "int8" is both
     return name if runner.backend in (EAGER, "graph") else f"{runner.backend} {name}"
 
 
-def make_runner(network: LiveGenerator, device: torch.device, backend: BackendName = "eager") -> Runner:
+def make_runner(
+    network: LiveGenerator,
+    device: torch.device,
+    backend: BackendName = "eager",
+    calibration: Calibration | None = None,
+) -> Runner:
     """Return a runner for a generator; "auto" is the fastest backend that is installed and draws what eager draws.
+
+    "int8" takes its ranges from the `calibration`, and is left aside where its pictures on frames of it that it has not
+    seen are less than 30 dB of eager float32's.
 
     Eager torch takes bfloat16 on a CPU that has instructions for it where that is clearly faster; on CUDA it is
     float16, its layers recorded as a CUDA graph. Raises UsageError for a backend that is not there.
@@ -70,6 +85,11 @@ def make_runner(network: LiveGenerator, device: torch.device, backend: BackendNa
             f"the backend {backend} needs {' and '.join(missing)}, which is missing",
             f"Install it: {install_hint(backend)}",
         )
+    if backend == "int8" and calibration is None:
+        raise UsageError(
+            "int8 needs to know what the generator is given in drives",
+            "Write that with vidrive weights calibrate, then give --calibration FILE",
+        )
     reference = EagerRunner(network, device, torch.float32)
     eager: Runner = reference
     if host.has_bfloat16_instructions():
@@ -77,7 +97,7 @@ def make_runner(network: LiveGenerator, device: torch.device, backend: BackendNa
     if backend == EAGER:
         return eager
     best = eager
-    for candidate in _candidates(network, reference, eager, backend):
+    for candidate in _candidates(network, reference, eager, backend, calibration):
         try:
             candidate.checked_program(TRIAL_SIZE_HW)
         except ProgramRefused as error:
@@ -88,7 +108,11 @@ def make_runner(network: LiveGenerator, device: torch.device, backend: BackendNa
 
 
 def _candidates(
-    network: LiveGenerator, reference: Runner, fallback: Runner, backend: BackendName
+    network: LiveGenerator,
+    reference: Runner,
+    fallback: Runner,
+    backend: BackendName,
+    calibration: Calibration | None,
 ) -> Iterator[CompiledRunner]:
     """The runners of one backend, or of all that are worth a trial on this machine, each made when it is its turn."""
     labels = network.config.num_labels
@@ -97,24 +121,29 @@ def _candidates(
     for name in ("openvino", "onnxruntime") if backend == "auto" else (backend,):
         if missing_packages(name):
             continue
-        dtype = half if name in ("openvino", "compile") else torch.float32
+        dtype = torch.int8 if name == "int8" else half if name in ("openvino", "compile") else torch.float32
         if name == "onnxruntime" and backend == "auto" and half != torch.float32:
             continue  # it multiplies float32 only: never as fast as half precision with instructions
         try:
-            make_program = _maker(name, network, labels, dtype)
+            make_program = _maker(name, network, labels, dtype, calibration)
         except Exception as error:  # noqa: BLE001 - a package of others that does not load is no reason not to serve
             log.warning("%s is left aside: it does not load (%s)", name, first_line(error))
             continue
-        yield CompiledRunner(name, dtype, make_program, reference, fallback, labels)
+        judged_on = calibration if name == "int8" else None
+        yield CompiledRunner(name, dtype, make_program, reference, fallback, labels, judged_on)
 
 
 def _maker(
-    name: str, network: LiveGenerator, num_labels: int, dtype: torch.dtype
+    name: str, network: LiveGenerator, num_labels: int, dtype: torch.dtype, calibration: Calibration | None
 ) -> Callable[[tuple[int, int]], Program]:
     if name == "openvino":
         from renderer.backends.openvino_programs import openvino_maker
 
         return openvino_maker(network, num_labels, dtype)
+    if name == "int8" and calibration is not None:
+        from renderer.backends.int8_programs import int8_maker
+
+        return int8_maker(network, calibration)
     if name == "onnxruntime":
         from renderer.backends.onnx_programs import onnx_maker
 

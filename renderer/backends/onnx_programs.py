@@ -16,14 +16,20 @@ from renderer.backends.compiled import Program
 from renderer.models.live import LiveGenerator
 
 
+def session_options() -> Any:
+    """Return how ONNX Runtime uses this machine's cores."""
+    options = importlib.import_module("onnxruntime").SessionOptions()
+    options.intra_op_num_threads = host.num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes the simulator's core
+    return options
+
+
 def onnx_maker(network: LiveGenerator) -> Callable[[tuple[int, int]], Program]:
     """Return what writes a generator for a size and loads it in ONNX Runtime."""
     runtime: Any = importlib.import_module("onnxruntime")
     from renderer.weights_export import export_live  # needs the families, which know the backends
 
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = host.num_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes the simulator's core
+    options = session_options()
 
     def make_program(size_hw: tuple[int, int]) -> Program:
         with tempfile.TemporaryDirectory(prefix="vidrive-onnx-") as folder:

@@ -43,7 +43,7 @@ def open_device(name: str) -> torch.device:
 def describe(device: torch.device, dtype: torch.dtype, backend: str = EAGER) -> str:
     """Return how a model runs, for people: "cpu, bfloat16, 1 thread", "cpu, openvino bfloat16, 1 thread"."""
     name = str(dtype).removeprefix("torch.")
-    if backend != EAGER:
+    if backend not in (EAGER, name):
         name = f"{backend} {name}"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {name}"

@@ -15,8 +15,9 @@ from bridge.protocol.errors import UsageError, WeightsError
 from bridge.protocol.messages import ModelCard, PlaneName
 from configs import load_preset, preset_names
 from renderer import weights_catalogue, weights_store
+from renderer.backends.calibration import Calibration
 from renderer.backends.choice import BackendName, make_runner, numbers
-from renderer.backends.runner import open_device
+from renderer.backends.runner import Runner, open_device
 from renderer.models import style
 from renderer.models.base import Model
 from renderer.models.imported import ModelOptions, load_imported
@@ -78,8 +79,12 @@ def load_model(
     device_name: str = "cpu",
     options: ModelOptions | None = None,
     backend: BackendName = "eager",
+    wrap: Callable[[Runner], Runner] | None = None,
+    calibration: Calibration | None = None,
 ) -> Model:
     """Return a model, ready to step; `backend` runs the family "live", the published generators run in torch.
+
+    `wrap` may put something around the runner of the family "live"; int8 takes its ranges from a `calibration`.
 
     Raises WeightsError for unknown, missing or damaged weights, UsageError for a device or backend that is not there.
     """
@@ -104,7 +109,8 @@ def load_model(
     sha256 = weights_catalogue.verify(path, weights_card)
     device = open_device(device_name)
     network = _load_network(preset.family, path)
-    runner = make_runner(network, device, backend)
+    runner = make_runner(network, device, backend, calibration)
+    runner = runner if wrap is None else wrap(runner)
     licence = weights_card.licence or preset.licence
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
