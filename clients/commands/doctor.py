@@ -174,15 +174,52 @@ def check_renderer() -> Finding:
 
 def check_backends() -> Finding:
     """Which runtimes beside torch could run the generator that ships."""
-    from renderer.backends.choice import EXTRAS, install_hint, missing_packages
+    from renderer.backends.choice import AUTOMATIC, install_hint, missing_packages
 
-    here = [name for name in EXTRAS if not missing_packages(name)]
-    missing = [name for name in EXTRAS if name not in here]
+    here = [name for name in AUTOMATIC if not missing_packages(name)]
+    missing = [name for name in AUTOMATIC if name not in here]
     text = f"the server may choose {' or '.join(here)} where it is faster than torch" if here else "torch alone renders"
     if not missing:
-        return Finding("backends", "ok", text)
+        return Finding("backends", "ok", f"{text}; int8 can be had by a calibration")
     hints = "; ".join(install_hint(name) for name in missing)
     return Finding("backends", "note", f"{text}; {' and '.join(missing)} can be added", f"On a CPU: {hints}")
+
+
+def check_gpu() -> Finding:
+    """Whether the generators run on a GPU, and whether TensorRT could draw there."""
+    torch = importlib.import_module("torch")
+    if not torch.cuda.is_available():
+        built = "this torch is built without CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
+        return Finding(
+            "gpu",
+            "note",
+            f"{built}: published generators take seconds a frame, and --backend tensorrt is not there",
+            'With an NVIDIA GPU: make setup TORCH="torch==2.13.0+cu130"' if torch.version.cuda is None else "",
+        )
+    from renderer.backends.choice import install_hint, missing_packages
+
+    name = torch.cuda.get_device_name()
+    if missing_packages("tensorrt"):
+        return Finding(
+            "gpu", "note", f"generators run as CUDA graphs on {name}; TensorRT can be added", install_hint("tensorrt")
+        )
+    from renderer.backends.onnx_programs import missing_provider
+
+    if provider := missing_provider("tensorrt", "cuda"):
+        return Finding(
+            "gpu",
+            "note",
+            f"generators run as CUDA graphs on {name}; this ONNX Runtime has no {provider}",
+            "Install onnxruntime-gpu and TensorRT for --backend tensorrt",
+        )
+    return Finding("gpu", "ok", f"generators run as CUDA graphs on {name}, and by --backend tensorrt")
+
+
+def check_metrics() -> Finding:
+    """Whether drives can answer Prometheus."""
+    if importlib.util.find_spec("prometheus_client") is None:
+        return Finding("metrics", "note", "--metrics needs prometheus-client", "pip install 'vidrive[metrics]'")
+    return Finding("metrics", "ok", "--metrics PORT answers Prometheus")
 
 
 def check_weights() -> Finding:
@@ -269,6 +306,8 @@ CHECKS: Final[Mapping[str, Callable[[], Finding]]] = {
     "carla": check_carla,
     "renderer": check_renderer,
     "backends": check_backends,
+    "gpu": check_gpu,
+    "metrics": check_metrics,
     "weights": check_weights,
     "display": check_display,
     "video": check_video,

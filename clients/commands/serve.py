@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument(
         "--backend",
-        choices=("auto", "eager", "compile", "onnxruntime", "openvino", "int8"),
+        choices=("auto", "eager", "compile", "onnxruntime", "openvino", "int8", "tensorrt"),
         default="auto",
         help="what runs the generator; auto is the fastest that is installed (default: %(default)s)",
     )

@@ -23,13 +23,16 @@ from renderer.backends.runner import EAGER, TRIAL_SIZE_HW, EagerRunner, Recorded
 from renderer.models.live import LiveGenerator
 
 log: Final = logging.getLogger("renderer")
-BackendName = Literal["auto", "eager", "compile", "onnxruntime", "openvino", "int8"]
+BackendName = Literal["auto", "eager", "compile", "onnxruntime", "openvino", "int8", "tensorrt"]
 BACKEND_NAMES: Final[tuple[BackendName, ...]] = get_args(BackendName)
 EXTRAS: Final = {
     "onnxruntime": ("onnx", ("onnx", "onnxruntime")),
     "openvino": ("openvino", ("openvino",)),
     "int8": ("onnx", ("onnx", "onnxruntime")),
+    "tensorrt": ("onnx", ("onnx", "onnxruntime")),
 }
+AUTOMATIC: Final = ("openvino", "onnxruntime")  # on a CPU; the others are taken by name only
+ON_CPU: Final = ("openvino", "int8")
 NUM_TRIALS: Final = 9
 CLEARLY: Final = 0.8  # of its rival's time that half precision may take to be chosen in eager torch
 FASTER: Final = 0.95  # the same for another runtime
@@ -76,10 +79,34 @@ def make_runner(
     float16, its layers recorded as a CUDA graph. Raises UsageError for a backend that is not there.
     """
     network = network.eval().requires_grad_(False)
+    _check_there(backend, device, calibration)
+    if device.type == "cuda" and backend == "auto":
+        return RecordedRunner(network, device)
+    reference = EagerRunner(network, device, torch.float32)
+    eager: Runner = reference
     if device.type == "cuda":
-        if backend not in ("auto", EAGER):
-            raise UsageError(f"the backend {backend} runs on the CPU only", "Use --backend auto with --device cuda")
-        return EagerRunner(network, device, torch.float16) if backend == EAGER else RecordedRunner(network, device)
+        eager = EagerRunner(network, device, torch.float16)
+    elif host.has_bfloat16_instructions():
+        eager = _faster(reference, EagerRunner(network, device, torch.bfloat16), CLEARLY)
+    if backend == EAGER:
+        return eager
+    best = eager
+    for candidate in _candidates(network, device, reference, eager, backend, calibration):
+        try:
+            candidate.checked_program(TRIAL_SIZE_HW)
+        except ProgramRefused as error:
+            log.warning("%s is left aside: %s", candidate.backend, error)
+            continue
+        best = candidate if backend != "auto" else _faster(best, candidate, FASTER)
+    return best
+
+
+def _check_there(backend: str, device: torch.device, calibration: Calibration | None) -> None:
+    """Raise UsageError for a backend that cannot be had here, with what to do about it."""
+    if backend in ON_CPU and device.type == "cuda":
+        raise UsageError(f"the backend {backend} runs on the CPU only", "Use --backend auto with --device cuda")
+    if backend == "tensorrt" and device.type != "cuda":
+        raise UsageError("the backend tensorrt runs on CUDA only", "Use --backend auto on a CPU")
     if missing := missing_packages(backend):
         raise UsageError(
             f"the backend {backend} needs {' and '.join(missing)}, which is missing",
@@ -90,25 +117,19 @@ def make_runner(
             "int8 needs to know what the generator is given in drives",
             "Write that with vidrive weights calibrate, then give --calibration FILE",
         )
-    reference = EagerRunner(network, device, torch.float32)
-    eager: Runner = reference
-    if host.has_bfloat16_instructions():
-        eager = _faster(reference, EagerRunner(network, device, torch.bfloat16), CLEARLY)
-    if backend == EAGER:
-        return eager
-    best = eager
-    for candidate in _candidates(network, reference, eager, backend, calibration):
-        try:
-            candidate.checked_program(TRIAL_SIZE_HW)
-        except ProgramRefused as error:
-            log.warning("%s is left aside: %s", candidate.backend, error)
-            continue
-        best = candidate if backend != "auto" else _faster(best, candidate, FASTER)
-    return best
+    if backend in ("onnxruntime", "tensorrt"):
+        from renderer.backends.onnx_programs import missing_provider
+
+        if provider := missing_provider(backend, device.type):
+            raise UsageError(
+                f"this ONNX Runtime has no {provider}",
+                "Install onnxruntime-gpu in its place, and TensorRT for the backend of that name",
+            )
 
 
 def _candidates(
     network: LiveGenerator,
+    device: torch.device,
     reference: Runner,
     fallback: Runner,
     backend: BackendName,
@@ -118,39 +139,39 @@ def _candidates(
     labels = network.config.num_labels
     # What half precision costs here is known from eager torch: where that gains nothing, neither does this.
     half = fallback.dtype
-    for name in ("openvino", "onnxruntime") if backend == "auto" else (backend,):
+    for name in AUTOMATIC if backend == "auto" else (backend,):
         if missing_packages(name):
             continue
-        dtype = torch.int8 if name == "int8" else half if name in ("openvino", "compile") else torch.float32
+        dtype = {"int8": torch.int8, "onnxruntime": torch.float32, "tensorrt": torch.float16}.get(name, half)
         if name == "onnxruntime" and backend == "auto" and half != torch.float32:
             continue  # it multiplies float32 only: never as fast as half precision with instructions
         try:
-            make_program = _maker(name, network, labels, dtype, calibration)
+            make_program = _maker(name, network, device, dtype, calibration)
         except Exception as error:  # noqa: BLE001 - a package of others that does not load is no reason not to serve
             log.warning("%s is left aside: it does not load (%s)", name, first_line(error))
             continue
         judged_on = calibration if name == "int8" else None
-        yield CompiledRunner(name, dtype, make_program, reference, fallback, labels, judged_on)
+        yield CompiledRunner(name, dtype, make_program, reference, fallback, labels, judged_on, device)
 
 
 def _maker(
-    name: str, network: LiveGenerator, num_labels: int, dtype: torch.dtype, calibration: Calibration | None
+    name: str, network: LiveGenerator, device: torch.device, dtype: torch.dtype, calibration: Calibration | None
 ) -> Callable[[tuple[int, int]], Program]:
     if name == "openvino":
         from renderer.backends.openvino_programs import openvino_maker
 
-        return openvino_maker(network, num_labels, dtype)
+        return openvino_maker(network, network.config.num_labels, dtype)
     if name == "int8" and calibration is not None:
         from renderer.backends.int8_programs import int8_maker
 
         return int8_maker(network, calibration)
-    if name == "onnxruntime":
+    if name in ("onnxruntime", "tensorrt"):
         from renderer.backends.onnx_programs import onnx_maker
 
-        return onnx_maker(network)
+        return onnx_maker(network, name, device.type)
 
     def compile_program(_size_hw: tuple[int, int]) -> Program:
-        eager = EagerRunner(network, torch.device("cpu"), dtype)
+        eager = EagerRunner(network, device, dtype)
         return torch.compile(eager.__call__, dynamic=False)
 
     return compile_program

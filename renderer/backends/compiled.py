@@ -14,6 +14,7 @@ from renderer.backends.calibration import Calibration
 from renderer.backends.runner import Runner
 
 log: Final = logging.getLogger("renderer")
+CPU: Final = torch.device("cpu")
 MAX_PROGRAMS: Final = 4  # picture sizes
 FLOAT32_TOLERANCE: Final = 1e-3  # largest difference of a float32 picture in [-1, 1] from eager's
 MIN_HALF_PSNR_DB: Final = 40.0  # of a picture in half precision against eager's in float32
@@ -42,6 +43,7 @@ class CompiledRunner:
         fallback: Runner,
         num_labels: int,
         judged_on: Calibration | None = None,
+        device: torch.device = CPU,
     ) -> None:
         """`make_program` compiles for a size (height, width); `reference` is eager float32, which programs must match.
 
@@ -54,6 +56,7 @@ class CompiledRunner:
         self._fallback = fallback
         self._num_labels = num_labels
         self._judged_on = judged_on
+        self._device = device
         self._programs: dict[tuple[int, int], Program | None] = {}
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
@@ -78,6 +81,7 @@ class CompiledRunner:
         frames = [trial_inputs(size_hw, self._num_labels)]
         if self._judged_on is not None:
             frames = list(self._judged_on.at(size_hw)[1])
+        frames = [tuple(tensor.to(self._device) for tensor in inputs) for inputs in frames]
         try:
             program = self._make_program(size_hw)
             with torch.inference_mode():

@@ -120,6 +120,49 @@ def test_the_faster_of_two_is_chosen_and_a_tie_is_the_first(eager: EagerRunner) 
     assert choice._faster(slow, fast, 0.3) is slow
 
 
+def test_a_slower_runtime_that_draws_alike_is_not_chosen(
+    network: LiveGenerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is installed: the server is never slower than eager by its own choice."""
+    eager = EagerRunner(network, CPU, torch.float32)
+
+    def slow(*inputs: Tensor) -> Tensor:
+        picture, end_s = eager(*inputs), time.process_time() + 0.03
+        while time.process_time() < end_s:
+            pass
+        return picture
+
+    monkeypatch.setattr(host, "has_bfloat16_instructions", lambda: False)
+    monkeypatch.setattr(choice, "TRIAL_SIZE_HW", SIZE_HW)
+    monkeypatch.setattr(choice, "missing_packages", lambda backend: ())
+    monkeypatch.setattr(choice, "_maker", lambda *given: lambda size_hw: slow)
+    with caplog.at_level(logging.INFO, "renderer"):
+        chosen = choice.make_runner(network, CPU, "auto")
+    assert isinstance(chosen, EagerRunner)
+    assert any("times the time of eager" in message for message in caplog.messages), "it was measured"
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "told"),
+    [
+        ("openvino", "cuda", "runs on the CPU only"),
+        ("int8", "cuda", "runs on the CPU only"),
+        ("tensorrt", "cpu", "runs on CUDA only"),
+        ("tensorrt", "cuda", "this ONNX Runtime has no TensorrtExecutionProvider"),
+        ("onnxruntime", "cuda", "this ONNX Runtime has no CUDAExecutionProvider"),
+    ],
+)
+def test_what_a_backend_lacks_is_a_sentence(
+    network: LiveGenerator, backend: choice.BackendName, device: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "ONNX Runtime" in told:
+        runtime = pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+        monkeypatch.setattr(runtime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(UsageError, match=told):
+        choice.make_runner(network, torch.device(device), backend)
+
+
 def test_a_missing_package_is_said_with_what_installs_it(
     network: LiveGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
