@@ -14,6 +14,7 @@ from bridge.town.plots import Backdrop
 from bridge.town.roads import KERB_HEIGHT_M
 
 BAY_M = 2.6
+STAIR_HOUSE_M = 4.5  # the narrowest building with one on its flat roof
 STYLES_WITH_PITCHED_ROOF = (0, 1, 7)
 STYLES_WITH_BALCONIES = (2, 4, 6)
 HOUSE_FRONTS = {0: "house0", 1: "house1", 2: "house2", 7: "house3"}
@@ -211,7 +212,7 @@ def _flat_roof(mesh: Mesh, house: House, tint: NDArray, rng: np.random.Generator
         roof = ((x0, 0.1, h + 0.3), (x1, 0.1, h + 0.3), (x1, depth, h + 0.3), (x0, depth, h + 0.3))
         uv = ((x0 / 4, depth / 4), (x1 / 4, depth / 4), (x1 / 4, 0.0), (x0 / 4, 0.0))
         mesh.quad(*roof, "roof", tags.BUILDING, uv=uv)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and width >= STAIR_HOUSE_M:
         x = float(rng.uniform(1.0, width - 3.5))
         low, high = (x, depth * 0.4, h + 0.3), (x + 2.2, depth * 0.4 + 2.4, h + 2.6)
         mesh.box(low, high, f"wall{house.style}", tags.BUILDING, tiles_per_m=0.3)
