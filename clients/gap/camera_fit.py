@@ -32,7 +32,7 @@ _TARGET_WIDTH_PX: Final = 96  # few enough that every pixel is hit by some of th
 _STEPS: Final = ((0.5, 4.0, 16.0), (0.25, 2.0, 8.0), (0.12, 1.0, 4.0), (0.06, 0.5, 2.0))  # m, degrees, degrees
 _MAX_ROUNDS: Final = 6  # of each step
 _LIMITS: Final = ((0.6, 3.5), (-20.0, 20.0), (30.0, 120.0))  # what a car can carry, and a street needs
-_MAX_FACTOR: Final = 32.0  # traffic is changed by at most this much at once
+_MAX_FACTOR: Final = 4.0  # traffic is changed by at most this much at once
 
 Vector = tuple[float, float, float]
 

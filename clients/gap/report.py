@@ -30,7 +30,8 @@ td,th{padding:.3em .6em;text-align:right;border-bottom:1px solid #e3e6ea}td:firs
 .verdict{background:#f3f5f8;padding:.8em 1.2em;border-left:4px solid #38629e}
 .maps{display:grid;grid-template-columns:repeat(3,max-content);gap:1.2em}
 .pictures{display:flex;flex-wrap:wrap;gap:1.2em}
-figure{margin:0}figcaption{font-size:.85em;color:#5a6572}img{image-rendering:pixelated;display:block}
+figure{margin:0}figcaption{font-size:.85em;color:#5a6572}
+img{image-rendering:pixelated;display:block;outline:1px solid #e3e6ea}
 """
 
 

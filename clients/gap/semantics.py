@@ -24,6 +24,7 @@ from clients.gap.measures import Measure
 from clients.gap.statistics import NUM_CLASSES
 
 MAX_SCORED: Final = 150  # pictures of a side, taken evenly
+_SHOWN_PX: Final = 320
 MISSED: Final = NUM_CLASSES  # the column of what is found to be unlabelled, or of no class of the common space
 
 Counted = NDArray[np.int64]  # (11,12) pixels by true class and found class
@@ -137,7 +138,7 @@ def score(
             found = np.asarray(cv2.resize(found, ids.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
             counts.append(confusion(ids, found))
             if num_pictures == middle:
-                example = (rgb, _coloured(found), _coloured(ids))
+                example = _shown(rgb), _shown(_coloured(found)), _shown(_coloured(ids))
             num_pictures += 1
             progress(1)
         if counts:
@@ -198,6 +199,12 @@ def _table(space: str) -> NDArray[np.uint8]:
     table = lookup_table(space, COMMON_SPACE).copy()
     table[table == UNKNOWN] = MISSED
     return table
+
+
+def _shown(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture as wide as the report shows it."""
+    size_px = (_SHOWN_PX, max(1, round(rgb.shape[0] * _SHOWN_PX / rgb.shape[1])))
+    return np.asarray(cv2.resize(rgb, size_px, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _coloured(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
