@@ -62,6 +62,8 @@ class _Request:
     size_hw: tuple[int, int]
     picture_offset_bytes: int | None
     arrays: Sequence[NDArray]
+    card: ModelCard
+    style: str
     prepare_ms: float
     sent_s: float
 
@@ -193,6 +195,8 @@ class RenderClient:
             size_hw=(message.height_px, message.width_px),
             picture_offset_bytes=message.picture_offset_bytes,
             arrays=arrays,
+            card=self._card,
+            style=self.looks.style_in_use,
             prepare_ms=prepare_ms,
             sent_s=time.monotonic(),
         )
@@ -376,6 +380,8 @@ class RenderClient:
                 stages_ms={"prepare": request.prepare_ms, **message.stages_ms, "round_trip": round_trip_ms},
                 occlusion_mask=planes.get("occlusion_mask"),
                 reset=message.reset,
+                card=request.card,
+                style=request.style,
             )
         )
 

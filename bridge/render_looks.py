@@ -11,12 +11,14 @@ NO_LOOK: Final = "no-look"  # the look that was wished for cannot be had
 
 
 class LookWishes:
-    """`models` are the names that the server knows · `in_use` is the number of the look that frames are made for ·
+    """`models` are the names that the server knows · `in_use` is the number of the look that frames are made for and
+    `style_in_use` its style ·
     `problem` says why the last wish cannot be granted, None while it may."""
 
     def __init__(self) -> None:
         self.models: tuple[str, ...] = ()
         self.in_use = 0
+        self.style_in_use = ""
         self.problem: VidriveError | None = None
         self._wish: Look | None = None
         self._due = False
@@ -43,17 +45,18 @@ class LookWishes:
     def welcomed(self, message: Welcome) -> None:
         """Begin a session: a server knows nothing of the looks of the session before."""
         self.models = message.models
+        self.style_in_use = ""
         self.in_use, self._due = 0, self._wish is not None and self.problem is None
 
     def lost(self) -> None:
         """The server was lost, and the look with it; what is wished for still is."""
-        self.in_use, self._due = 0, False
+        self.in_use, self.style_in_use, self._due = 0, "", False
 
     def granted(self, message: Looked) -> bool:
         """Take the server's answer; return whether it is the one to the newest wish."""
         if self._wish is None or message.number != self._wish.number:
             return False
-        self.in_use = message.number
+        self.in_use, self.style_in_use = message.number, self._wish.style
         return True
 
     def refused(self, message: Refusal) -> bool:

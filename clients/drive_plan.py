@@ -24,7 +24,8 @@ class DrivePlan:
 
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
     goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
-    planes. `layout` is how window and video begin, `timewarp` whether the window moves the last picture to now.
+    planes. `model` and `style` are the look to begin with ("" the server's), `pad` what pads do ("" by their names),
+    `layout` how window and video begin, `timewarp` whether the window moves the last picture to now.
     `metrics` is where Prometheus is answered: host and port.
     With `target_hz` frames are synthesized at a smaller size where the renderer is too slow for it.
     """
@@ -48,6 +49,9 @@ class DrivePlan:
     edits: Edits = NO_EDITS
     layout: Layout = LAYOUTS[0]
     timewarp: bool = False
+    model: str = ""
+    style: str = ""
+    pad: str = ""
 
 
 def make_plan(
@@ -60,8 +64,12 @@ def make_plan(
     seed: int = 0,
     num_ticks: int | None = None,
     picture_codec: PictureCodec = "raw",
+    model: str = "",
 ) -> DrivePlan:
-    """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top."""
+    """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top.
+
+    Raises a VidriveError for flags that cannot work.
+    """
     session = load_session(session_name)
     if args.headless or args.record is not None:
         session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
@@ -72,6 +80,12 @@ def make_plan(
     rig = load_rig(session.rig)
     if args.size is not None:
         rig = msgspec.structs.replace(rig, width_px=args.size[0], height_px=args.size[1])
+    if pad := getattr(args, "pad", ""):
+        from clients.viewer.pads import load_pad
+
+        load_pad(pad)  # a mistake in it is known before anything has begun
+    record: Path | None = args.record
+    video = record if record is not None and record.suffix else None
     return DrivePlan(
         session=session,
         rig=rig,
@@ -83,7 +97,8 @@ def make_plan(
         num_ticks=num_ticks,
         picture_codec=picture_codec,
         windowed=not args.headless,
-        record=args.record,
+        record=video,
+        recording=None if record is None or video is not None else _recording_wish(record),
         trace=args.trace,
         telemetry=getattr(args, "telemetry", None),
         metrics=getattr(args, "metrics", None),
@@ -91,4 +106,15 @@ def make_plan(
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
         layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
         timewarp=getattr(args, "timewarp", False),
+        model=model,
+        style=getattr(args, "style", ""),
+        pad=pad,
     )
+
+
+def _recording_wish(folder: Path) -> RecordingWish:
+    from bridge.recording.writer import prepare_folder
+    from clients.recordings.sink import RecordingWish
+
+    prepare_folder(folder)  # one that is not empty is told before anything has begun
+    return RecordingWish(folder)

@@ -141,13 +141,14 @@ class DriveThread:
             self.say(f"the inference server has one model: {self.model}" if names else "there is no inference server")
             return
         now = names.index(self.model) if self.model in names else 0
-        self._change_look(names[(now + direction) % len(names)], "")
+        self.change_look(names[(now + direction) % len(names)], "")
 
     def change_style(self, style: str) -> None:
         """Change the style of the model that draws: a seed, "" its own."""
-        self._change_look(self._wished[0], style)
+        self.change_look(self._wished[0], style)
 
-    def _change_look(self, model: str, style: str) -> None:
+    def change_look(self, model: str, style: str) -> None:
+        """Change to a model of the inference server ("" the served one) and a style of it ("" its own)."""
         loop, client = self._loop, self._client
         if loop is None or client is None:
             self.say("there is no inference server")
@@ -187,6 +188,9 @@ class DriveThread:
             card = None if client is None else self._wait_for_server(client)
             if card is None and client is not None:
                 return  # somebody closed the window while it waited
+            if client is not None and (plan.model or plan.style) and not self._begin_with_look(client):
+                return
+            card = None if client is None else client.card
             self.model = "" if card is None else card.name
             try:
                 with self._open_street() as street:
@@ -251,6 +255,23 @@ class DriveThread:
                 self.standing = f"{error.what}: waiting for one"
         return None
 
+    def _begin_with_look(self, client: RenderClient) -> bool:
+        """Have the look that the plan wants from the first frame on; return whether nobody closed the window meanwhile.
+
+        Raises RenderRefused for one that the server has not.
+        """
+        plan = self.plan
+        self._wished = plan.model, plan.style
+        self.standing = f"loading {plan.model or 'the model'}{f', style {plan.style}' if plan.style else ''}"
+        client.change_look(plan.model, plan.style)
+        while client.looks.awaited and not self._stop.is_set():
+            if client.card is None and self._wait_for_server(client) is None:
+                return False
+            client.poll(WAIT_SLICE_S)
+        if client.looks.problem is not None:
+            raise client.looks.problem
+        return not self._stop.is_set()
+
     def _open_client(self) -> contextlib.AbstractContextManager[RenderClient | None]:
         plan = self.plan
         if not plan.endpoint:
@@ -263,13 +284,13 @@ class DriveThread:
         if plan.recording is None:
             yield []
             return
-        from clients.recordings.sink import RecordedSource, open_recording  # with its codecs' compiler
+        from clients.recordings.sink import OneClock, RecordedSource, open_recording  # with its codecs' compiler
 
         source = RecordedSource(
             label_space=street.rig.label_space, simulator_version=street.world.version, seed=plan.seed, card=card
         )
         with open_recording(plan.recording, plan.session, plan.rig, source) as writer:
-            yield [writer]
+            yield [OneClock(writer)]
 
     def _drive(self, street: Drive | LastingDrive, client: RenderClient | None, sinks: list[Sink]) -> None:
         plan = self.plan

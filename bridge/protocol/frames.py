@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.protocol.messages import ModelCard
+
 
 @dataclass(frozen=True)
 class CameraIntrinsics:
@@ -93,7 +95,8 @@ class RenderedFrame:
     """A synthesized picture of one frame id.
 
     rgb (H,W,3) u8 · occlusion_mask (H,W) u8 or None, 255 = hallucinated, 0 = warped · `stages_ms` durations inside the
-    inference server · `reset` why temporal state began anew with this frame, "" if it did not.
+    inference server · `reset` why temporal state began anew with this frame, "" if it did not · `card` and `style` the
+    look that it has, where that is known: the model's card, and its style, "" its own.
     """
 
     frame_id: int
@@ -102,6 +105,8 @@ class RenderedFrame:
     stages_ms: Mapping[str, float]
     occlusion_mask: NDArray[np.uint8] | None = None
     reset: str = ""
+    card: ModelCard | None = None
+    style: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from bridge.edits.track import TRACK_NAME, TrackWriter
 from bridge.protocol.errors import OutputError, VidriveError
 from bridge.protocol.frames import FramePair
 from bridge.recording.codecs import open_codec
+from bridge.recording.looks import LOOKS_NAME, LookWriter
 from bridge.recording.manifest import TABLE_NAME, Manifest, write_manifest
 from bridge.recording.rows import Place, make_row
 
@@ -72,7 +73,8 @@ class RecordingWriter:
         if set(manifest.planes) - set(kept) != set(self._videos):
             raise ValueError("the videos are not those that the manifest names")
         self._track_writer = TrackWriter()
-        self._track: list[_AppendedFile] = []
+        self._look_writer = LookWriter(manifest.card)
+        self._tracks: dict[str, _AppendedFile] = {}
         self._codecs = {name: open_codec(plane.codec, PLANE_TYPES[plane.type]) for name, plane in kept.items()}
         self._pairs: queue.Queue[FramePair | None] = queue.Queue(QUEUE_LENGTH)
         with contextlib.ExitStack() as opened, _output_error(folder):
@@ -181,25 +183,29 @@ class RecordingWriter:
         try:
             records: dict[str, Place] = {name: self._files[name].append(record) for name, record in coded.items()}
             if change := self._track_writer.line(pair.sensor.frame_id, edits_of(pair.sensor)):
-                self._open_track().append(change)  # before its row: a frame in the table has its edits in the track
+                self._track(TRACK_NAME).append(
+                    change
+                )  # before its row: a frame in the table has its edits in the track
+            if change := self._look_writer.line(pair.rendered):
+                self._track(LOOKS_NAME).append(change)
             line = msgspec.json.encode(make_row(pair, records, pictures, sha256)) + b"\n"
             self._table.append(line)
         except OSError:
-            for file in (*self._files.values(), *self._track, self._table):
+            for file in (*self._files.values(), *self._tracks.values(), self._table):
                 file.take_back()
             raise
-        for file in (*self._files.values(), *self._track, self._table):
+        for file in (*self._files.values(), *self._tracks.values(), self._table):
             file.settle()
         frame_id = pair.sensor.frame_id
         self._num_missing += max(0, frame_id - self._last_id - 1) if self._last_id is not None else 0
         self._last_id = frame_id
         self.num_frames += 1
 
-    def _open_track(self) -> _AppendedFile:
-        """The file of edits, which a recording without any does not have."""
-        if not self._track:
-            self._track.append(self._opened.enter_context(_AppendedFile(self.folder / TRACK_NAME)))
-        return self._track[0]
+    def _track(self, name: str) -> _AppendedFile:
+        """The file of edits or of looks, which a recording without any change of them does not have."""
+        if name not in self._tracks:
+            self._tracks[name] = self._opened.enter_context(_AppendedFile(self.folder / name))
+        return self._tracks[name]
 
 
 class _AppendedFile:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{missing}: writing {args.record} instead of opening a window", file=sys.stderr)
     if args.headless and args.seconds is None:
         args.seconds = HEADLESS_S
-    if args.record is not None:
+    if args.record is not None and args.record.suffix:
         from clients.recorder import check_writable
 
         check_writable(args.record)

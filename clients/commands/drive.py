@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--server-key", metavar="FILE", type=Path, help="the server's public CURVE key, if it has one")
     parser.add_argument("--jpeg", action="store_true", help="receive pictures as JPEG, for a slow link to the server")
+    parser.add_argument(
+        "--model", metavar="NAME", default="", help="one of the server's models (default: what it serves)"
+    )
     add_drive_arguments(parser)
 
 
@@ -42,7 +45,11 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timewarp", action="store_true", help="move the last picture to where the camera is now, until the next comes"
     )
-    parser.add_argument("--record", metavar="FILE.mp4", type=Path, help="write a video in simulation time")
+    parser.add_argument(
+        "--record", metavar="FILE.mp4|DIR", type=Path, help="write a video in simulation time, or a recording's folder"
+    )
+    parser.add_argument("--style", metavar="SEED", default="", help="the look, for models with several")
+    parser.add_argument("--pad", metavar="PRESET|FILE", default="", help="what a gamepad's or wheel's buttons do")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")
     parser.add_argument("--trace", metavar="FILE", type=Path, help="write a JSON line a frame: ids, times, digests")
@@ -102,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             endpoint=args.server,
             server_key=args.server_key,
             picture_codec="jpeg" if args.jpeg else "raw",
+            model=args.model,
         )
     return conduct(plan, as_json=args.json)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bridge.protocol.labels import LABEL_SPACES
+from clients.commands.drive import add_layout_argument
 
 if TYPE_CHECKING:
     from clients.recordings.pairs import RecordedPairs
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="label space of vid2vid's and Cityscapes' label maps (default: cityscapes)",
     )
+    add_layout_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.labels and args.format not in ("vid2vid", "cityscapes"):
         raise UsageError(f"--labels means nothing for the format {args.format}", "Leave it out")
+    if args.layout and args.format != "video":
+        raise UsageError(f"--layout means nothing for the format {args.format}", "Leave it out")
     with RecordedPairs(args.recording, EditTrack()) as pairs:  # labels as its pictures have them
         if pairs.recording.note:
             print(f"warning: {pairs.recording.note}", file=sys.stderr)
@@ -52,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
 def _export(pairs: RecordedPairs, args: argparse.Namespace) -> int:
     if args.format == "video":
         from clients.recordings.replay import write_replay
+        from clients.viewer.composer import Composer
+        from clients.viewer.layouts import LAYOUTS, layout_named
 
         card = pairs.recording.manifest.card
-        write_replay(pairs.recording, pairs, card.name if card is not None else "", args.out)
+        composer = Composer(layout_named(args.layout) if args.layout else LAYOUTS[0])
+        write_replay(pairs.recording, pairs, card.name if card is not None else "", args.out, composer)
         return len(pairs)
     if args.format == "rerun":
         from clients.recordings.rerun_log import export_rerun

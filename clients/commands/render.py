@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bridge.edits.track import RECORDED, find_track
+from bridge.edits.track import RECORDED, EditTrack, find_track
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LABEL_SPACES
 from bridge.recording.manifest import is_recording
+from clients.commands.drive import LAYOUTS
 from clients.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input", type=Path, metavar="INPUT", help="recording, folder of frames, or a root of such folders"
     )
     parser.add_argument(
-        "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
+        "--model",
+        default="street-photo",
+        metavar="NAME",
+        help="a model, or a .safetensors file; of a recording also "
+        '"recorded", for each frame the look that it had (default: %(default)s)',
     )
     parser.add_argument(
         "--out",
@@ -75,6 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
 
+    parser.add_argument(
+        "--layout", metavar="NAME", help="of a recording: a video of the viewer's picture, " + ", ".join(LAYOUTS)
+    )
+
 
 def run(args: argparse.Namespace) -> int:
     """Render all frames; what was written before an error stays."""
@@ -87,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
         return _render_recording(args, wish_hw)
     if args.edits:
         raise UsageError(f"--edits edits recordings, and {args.input} is none", "Leave out --edits")
+    if args.layout:
+        raise UsageError("the viewer shows recordings, and label maps alone have nothing beside", "Leave out --layout")
     if args.stabilise:
         raise UsageError(
             "label maps alone do not tell depth and motion", "Leave out --stabilise, or render a recording"
@@ -128,10 +139,27 @@ def _render_recording(args: argparse.Namespace, wish_hw: tuple[int, int] | None)
     if args.first_frames:
         raise UsageError(f"the recording {args.input} holds its own pictures", "Leave out --first-frames")
     track = find_track(args.edits or RECORDED)
+    if args.layout:
+        return _film_recording(args, wish_hw, track)
     prepare_process()
     from clients.recordings.rendering import render_recording
 
     render_recording(args.input, args.out, args.model, args.device, wish_hw, _options(args), track)
+    return 0
+
+
+def _film_recording(args: argparse.Namespace, wish_hw: tuple[int, int] | None, track: EditTrack | None) -> int:
+    """Render a recording to the viewer's picture of it."""
+    from bridge.recording.reader import Recording
+    from clients.recordings.replay import open_source, write_replay
+    from clients.viewer.composer import Composer
+    from clients.viewer.layouts import layout_named
+
+    composer = Composer(layout_named(args.layout))
+    recording = Recording(args.input)
+    with open_source(args.input, args.model, args.device, track, lambda: _options(args), wish_hw) as (source, model):
+        write_replay(recording, source, model, args.out, composer)
+    print(f"{args.out}: {_count(len(recording), 'frame')} by {model}", file=sys.stderr)
     return 0
 
 

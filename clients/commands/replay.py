@@ -21,7 +21,12 @@ DEFAULT_VIDEO: Final = Path("replay.mp4")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive replay`."""
     parser.add_argument("recording", metavar="DIR", type=Path, help="the recording")
-    parser.add_argument("--model", metavar="NAME", default="", help="a model instead of the recorded pictures")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        default="",
+        help='a model instead of the recorded pictures, or "recorded": those made anew by the models that made them',
+    )
     parser.add_argument(
         "--beside", metavar="NAME", default="", help='a second model for the left half, or "recorded" (with --model)'
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bridge.edits.editor import Editor
 from bridge.edits.track import EditTrack, read_track
 from bridge.protocol.frames import FramePair, RenderedFrame, SensorFrame
+from bridge.recording.looks import read_looks
 from bridge.recording.reader import Recording
 from clients.recordings.pictures import VideoPictures
 
@@ -27,6 +28,7 @@ class RecordedPairs:
         self._track = read_track(folder) if track is None else track
         self._editor = Editor()
         manifest = self.recording.manifest
+        self.looks = read_looks(folder, manifest.card)
         self._videos = {
             name: VideoPictures(folder / plane.file, 1.0 / manifest.fixed_delta_s, self.recording.size_hw)
             for name, plane in manifest.planes.items()
@@ -65,7 +67,16 @@ class RecordedPairs:
         synthesized = self.picture("synthesized", index)
         rendered = None
         if synthesized is not None and row.sequence is not None:
-            rendered = RenderedFrame(row.frame_id, row.sequence, synthesized, row.stages_ms, reset=row.reset)
+            look = self.looks.at(row.frame_id)
+            rendered = RenderedFrame(
+                row.frame_id,
+                row.sequence,
+                synthesized,
+                row.stages_ms,
+                reset=row.reset,
+                card=None if look is None else look.card,
+                style="" if look is None else look.style,
+            )
         return FramePair(sensor, rendered, row.age_ms, row.notice)
 
     def sensor_frame(self, index: int) -> SensorFrame:

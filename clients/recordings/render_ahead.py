@@ -5,13 +5,19 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Final
+
+import numpy as np
 
 from bridge.edits.track import EditTrack
 from bridge.protocol.frames import FramePair, RenderedFrame
 from bridge.recording.codecs import PngCodec
 from clients.recordings.pairs import RecordedPairs
+
+_NO_PICTURE: Final = np.zeros((0, 0, 3), np.uint8)
 
 
 class RenderAhead:
@@ -32,7 +38,7 @@ class RenderAhead:
         self._render = render
         self._codec = PngCodec()
         self._pictures = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
-        self._places: list[tuple[int, int, int, str]] = []
+        self._places: list[tuple[int, int, RenderedFrame]] = []
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._stopping = False
@@ -70,13 +76,12 @@ class RenderAhead:
         if index >= self.num_ready:
             raise IndexError(f"frame {index} is not rendered yet")
         with self._lock:
-            offset, num_bytes, sequence, reset = self._places[index]
+            offset, num_bytes, rendered = self._places[index]
             self._pictures.seek(offset)
             record = self._pictures.read(num_bytes)
         recorded = self._pairs.pair(index)
         picture = self._codec.decode(record, self._size_hw)
-        frame_id = recorded.sensor.frame_id
-        return FramePair(recorded.sensor, RenderedFrame(frame_id, sequence, picture, {}, reset=reset), 0.0)
+        return FramePair(recorded.sensor, replace(rendered, rgb=picture), 0.0)
 
     def close(self) -> None:
         """End the rendering after the frame it works on."""
@@ -95,7 +100,7 @@ class RenderAhead:
                     self._size_hw = pair.rendered.rgb.shape[:2]
                     offset = self._pictures.seek(0, 2)
                     self._pictures.write(record)
-                    self._places.append((offset, len(record), pair.rendered.sequence, pair.rendered.reset))
+                    self._places.append((offset, len(record), replace(pair.rendered, rgb=_NO_PICTURE, stages_ms={})))
                     self._changed.notify_all()
                 if self._stopping:
                     return

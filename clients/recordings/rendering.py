@@ -25,13 +25,12 @@ from bridge.recording.rows import Row
 from bridge.recording.writer import digest
 from bridge.render_request import make_request, refuse_mismatch
 from clients.progress import Progress
+from clients.recordings.look_models import ModelOf, models_of, same_weights
 from clients.recordings.output import open_pictures
 from clients.recordings.pairs import RecordedPairs
-from renderer.backends.choice import recorded_backend
 from renderer.inputs import check_request, model_input
 from renderer.models.base import Model
 from renderer.models.imported import ModelOptions
-from renderer.models.registry import load_model
 from renderer.sessions import Session
 from renderer.synthesize import output_size
 
@@ -50,7 +49,8 @@ def render_recording(
 ) -> None:
     """Render a recording to a folder of PNGs or an .mp4 in simulation time, and say how it went.
 
-    `track` are the edits of its frames, None for those that it was recorded with.
+    The model "recorded" is for each frame the one that it was recorded with. `track` are the edits of its frames, None
+    for those that it was recorded with.
 
     Raises a VidriveError for a recording, model or output that cannot be used; what was written before stays.
     """
@@ -58,20 +58,24 @@ def render_recording(
         recording = pairs.recording
         if recording.note:
             _log.warning("%s", recording.note)
-        card = recording.manifest.card
-        backend = recorded_backend(card.dtype if card is not None and card.name == model_name else "")
-        model = load_model(model_name, device_name, options, backend)
-        size_hw = picture_size(model.card, recording.size_hw, wish_hw)
+        model_of = models_of(pairs, model_name, device_name, options)
+        size_hw = picture_size(model_of(recording.rows[0])[0].card, recording.size_hw, wish_hw)
+        names: dict[str, None] = {}
         same: list[bool] = []
         with open_pictures(out, recording.manifest.fixed_delta_s, size_hw) as sink, Progress(len(pairs)) as progress:
-            for row, pair in zip(recording.rows, render_pairs(pairs, model, size_hw), strict=True):
-                assert pair.rendered is not None
-                sink.write(row.frame_id, row.time_s, pair.rendered.rgb)
-                if row.synthesized_sha256:
-                    same.append(digest(pair.rendered.rgb) == row.synthesized_sha256)
+            for row, pair in zip(recording.rows, render_pairs(pairs, model_of, size_hw), strict=True):
+                rendered = pair.rendered
+                assert rendered is not None
+                assert rendered.card is not None
+                sink.write(row.frame_id, row.time_s, rendered.rgb)
+                names[rendered.card.name] = None
+                look = pairs.looks.at(row.frame_id)
+                repeats = look is not None and look.style == rendered.style and same_weights(look.card, rendered.card)
+                if row.synthesized_sha256 and repeats:
+                    same.append(digest(rendered.rgb) == row.synthesized_sha256)
                 progress.advance()
-        _log.info("%s: %d frames by %s", out, len(pairs), model.card.name)
-        if track is None and same_weights(recording.manifest.card, model.card) and size_hw == recording.size_hw:
+        _log.info("%s: %d frames by %s", out, len(pairs), " and ".join(names))
+        if track is None and same and size_hw == recording.size_hw:
             _log.info("%d of %d pictures are the recorded ones, bit for bit", sum(same), len(same))
 
 
@@ -90,31 +94,42 @@ def picture_size(card: ModelCard, recorded_hw: tuple[int, int], wish_hw: tuple[i
     return size_hw
 
 
-def render_pairs(pairs: RecordedPairs, model: Model, size_hw: tuple[int, int]) -> Iterator[FramePair]:
-    """Yield every frame of a recording with the picture that a model makes of it, in order.
+def render_pairs(pairs: RecordedPairs, model_of: ModelOf, size_hw: tuple[int, int]) -> Iterator[FramePair]:
+    """Yield every frame of a recording with the picture that its model makes of it, in order.
 
-    Temporal state carries on where it did in the drive, and begins anew where it did. Raises RenderRefused if the
-    recording has not the planes that the model needs, and LabelError for labels that it cannot map.
+    Temporal state carries on where it did in the drive, and begins anew where it did, or with another model. Raises
+    RenderRefused if the recording has not the planes that a model needs, LabelError for labels that it cannot map and
+    UsageError where models draw in different sizes.
     """
-    card = model.card
     session = Session(Hello(client="recording"))
     sequence = 0
     before: tuple[Row, SensorFrame] | None = None
+    model_before: Model | None = None
     for index, row in enumerate(pairs.recording.rows):
+        model, style = model_of(row)
+        if model is not model_before and picture_size(model.card, pairs.recording.size_hw, size_hw) != size_hw:
+            raise UsageError(
+                f"{model.card.name} does not draw {size_hw[1]}x{size_hw[0]}",
+                f"Choose a --size whose sides are multiples of {model.card.size_multiple_px}",
+            )
         frame = pairs.sensor_frame(index)
         if frame.label_map.shape != size_hw:
             frame = resized(frame, size_hw)
-        if before is None or begins_anew(*before, row, frame):
+        if before is None or model is not model_before or begins_anew(*before, row, frame):
             sequence += 1
-        before = row, frame
-        refuse_mismatch(card, frame)
-        request, arrays = make_request(card, frame, sequence, "raw")
-        check_request(card, request)
-        planes: dict[PlaneName, NDArray] = {h.name: array for h, array in zip(request.planes, arrays, strict=True)}
-        tensors = model_input(card, planes, request.motion, model.device)
-        output, reset = session.render(model, tensors, request)
-        rendered = RenderedFrame(frame.frame_id, sequence, output.rgb, output.stages_ms, reset=reset)
-        yield FramePair(frame, rendered, 0.0)
+        before, model_before = (row, frame), model
+        rendered = _render(session, model, frame, sequence)
+        yield FramePair(frame, replace(rendered, style=style), 0.0)
+
+
+def _render(session: Session, model: Model, frame: SensorFrame, sequence: int) -> RenderedFrame:
+    refuse_mismatch(model.card, frame)
+    request, arrays = make_request(model.card, frame, sequence, "raw")
+    check_request(model.card, request)
+    planes: dict[PlaneName, NDArray] = {h.name: array for h, array in zip(request.planes, arrays, strict=True)}
+    tensors = model_input(model.card, planes, request.motion, model.device)
+    output, reset = session.render(model, tensors, request)
+    return RenderedFrame(frame.frame_id, sequence, output.rgb, output.stages_ms, reset=reset, card=model.card)
 
 
 def begins_anew(row_before: Row, frame_before: SensorFrame, row: Row, frame: SensorFrame) -> bool:
@@ -122,13 +137,6 @@ def begins_anew(row_before: Row, frame_before: SensorFrame, row: Row, frame: Sen
     if row.sequence is None and row_before.sequence is None:
         return bool(break_between(frame_before, frame))
     return bool(row.sequence != row_before.sequence or row.reset)
-
-
-def same_weights(recorded: ModelCard | None, card: ModelCard) -> bool:
-    """Return whether a model is the one of a recording, in the same precision on the same kind of device."""
-    if recorded is None:
-        return False
-    return (recorded.weights_sha256, recorded.device, recorded.dtype) == (card.weights_sha256, card.device, card.dtype)
 
 
 def resized(frame: SensorFrame, size_hw: tuple[int, int]) -> SensorFrame:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from clients.recordings.render_ahead import RenderAhead
 from clients.sinks import LONGEST_HOLD_S
 from clients.viewer.composer import Composer
 from clients.viewer.hud import HudState
+
+if TYPE_CHECKING:
+    from renderer.models.imported import ModelOptions
 
 SHORTEST_S: Final = 1e-3
 ODD_STEP_S: Final = 0.05  # how long a frame is shown after which the simulator's clock jumped
@@ -53,11 +56,18 @@ class PairSource(Protocol):
 
 @contextlib.contextmanager
 def open_source(
-    folder: Path, model_name: str, device_name: str, track: EditTrack | None = None
+    folder: Path,
+    model_name: str,
+    device_name: str,
+    track: EditTrack | None = None,
+    options: Callable[[], ModelOptions] | None = None,
+    wish_hw: tuple[int, int] | None = None,
 ) -> Iterator[tuple[PairSource, str]]:
     """Open a recording's pairs with the recorded pictures, or with those of a model; comes with the model's name.
 
-    `track` are the edits of its frames, None for those that it was recorded with.
+    The model "recorded" makes each frame by the model that it had. `options` makes what may be chosen of a model, when
+    this process is prepared for torch. `track` are the edits of its frames, None for those
+    that it was recorded with.
     """
     if not model_name:
         with RecordedPairs(folder, track) as pairs:
@@ -67,17 +77,15 @@ def open_source(
     from renderer.backends.host import prepare_process
 
     prepare_process()
+    from clients.recordings.look_models import models_of
     from clients.recordings.rendering import picture_size, render_pairs
-    from renderer.backends.choice import recorded_backend
-    from renderer.models.registry import load_model
 
-    recording = Recording(folder)
-    card = recording.manifest.card
-    backend = recorded_backend(card.dtype if card is not None and card.name == model_name else "")
-    model = load_model(model_name, device_name, backend=backend)
-    size_hw = picture_size(model.card, recording.size_hw, None)
-    with RenderAhead(folder, lambda pairs: render_pairs(pairs, model, size_hw), track) as ahead:
-        yield ahead, model.card.name
+    with RecordedPairs(folder, track) as pairs:
+        model_of = models_of(pairs, model_name, device_name, options() if options is not None else None)
+        first = model_of(pairs.recording.rows[0])[0].card
+        size_hw = picture_size(first, pairs.recording.size_hw, wish_hw)
+        with RenderAhead(folder, lambda ahead: render_pairs(ahead, model_of, size_hw), track) as ahead:
+            yield ahead, first.name
 
 
 class Beside:
@@ -188,7 +196,10 @@ def hud_of(recording: Recording, model: str) -> Callable[[FramePair, str], HudSt
 
     def hud(pair: FramePair, position: str) -> HudState:
         notice = "" if pair.rendered is not None or not model else (pair.notice or "no synthesized picture was kept")
-        return HudState(frame_age_ms=pair.age_ms, model=model, notice=notice, position=position)
+        rendered = pair.rendered
+        drawn_by = rendered.card.name if rendered is not None and rendered.card is not None else model
+        look = f"style {rendered.style}" if rendered is not None and rendered.style else ""
+        return HudState(frame_age_ms=pair.age_ms, model=drawn_by, look=look, notice=notice, position=position)
 
     return hud
 

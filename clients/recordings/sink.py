@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bridge.capture.presets import RigPreset, SessionPreset
+from bridge.protocol.frames import FramePair
 from bridge.protocol.messages import ModelCard
 from bridge.recording.manifest import Manifest, PlaneFormat
 from bridge.recording.writer import RecordingWriter, prepare_folder
 from clients.recorder import Recorder
 
+_log: Final = logging.getLogger("vidrive")
 Pictures = Literal["h264", "lossless", "none"]
 _LOSSLESS: Final = {
     "labels": PlaneFormat(codec="ids", file="labels.planes", type="u8"),
@@ -41,6 +44,28 @@ class RecordedSource:
     simulator_version: str
     seed: int
     card: ModelCard | None
+
+
+class OneClock:
+    """Hands pairs on to a recording while the simulator's clock goes forward: a recording is of one simulation.
+
+    When another one begins, the recording is closed, and says why it ended before its time.
+    """
+
+    def __init__(self, writer: RecordingWriter) -> None:
+        self._writer = writer
+        self._last_id = -1
+        self._ended = False
+
+    def accept(self, pair: FramePair) -> None:
+        """Take a pair; raises OutputError when the disk has refused one."""
+        if not self._ended and pair.sensor.frame_id <= self._last_id:
+            self._ended = True
+            self._writer.close("the simulator was lost")
+            _log.warning("the recording %s ends here: the simulator is another one", self._writer.folder)
+        if not self._ended:
+            self._last_id = pair.sensor.frame_id
+            self._writer.accept(pair)
 
 
 @contextlib.contextmanager

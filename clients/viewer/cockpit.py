@@ -34,7 +34,7 @@ class Cockpit:
         closed = False
         with (
             Window(TITLE, *self._composer.layout.natural_size_px((rig.width_px, rig.height_px))) as window,
-            contextlib.closing(Pads()) as pads,
+            contextlib.closing(Pads(self._drive.plan.pad)) as pads,
         ):
             seat = Seat(pads)
             screen = Screen(window, self._composer, self._display, lambda: self._drive.standing, self._drive.timewarp)

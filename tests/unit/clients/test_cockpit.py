@@ -32,7 +32,7 @@ class Drive:
     """A drive that only notes what the cockpit asks of it."""
 
     def __init__(self) -> None:
-        self.plan = SimpleNamespace(rig=SimpleNamespace(width_px=64, height_px=48), layout=LAYOUTS[0])
+        self.plan = SimpleNamespace(rig=SimpleNamespace(width_px=64, height_px=48), layout=LAYOUTS[0], pad="")
         self.standing = "connecting to the simulator"
         self.running = True
         self.controls: list[EgoControl | None] = []
