@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bridge.protocol.errors import UsageError
+from clients import h264
 from clients.commands import replay as command
 from clients.recordings.film import Caption, Film, parse_film, read_captions
 from clients.recordings.pairs import RecordedPairs
@@ -146,10 +147,20 @@ video.play().catch(error => tell("refused " + error));
 </script>"""
 
 
+def test_the_gpu_encodes_only_where_it_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if h264.NVIDIA_DEVICE.exists():
+        pytest.skip("there may be an encoder here")
+    for device in (tmp_path / "none", tmp_path):  # a machine without one, and one whose device is no encoder
+        monkeypatch.setattr(h264, "NVIDIA_DEVICE", device)
+        h264.find_encoder.cache_clear()
+        assert h264.find_encoder() == "libx264"
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-def test_a_film_plays_in_chromium(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size_px", [(640, 360), pytest.param((1920, 1080), marks=pytest.mark.slow)], ids=str)
+def test_a_film_plays_in_chromium(folder: Path, tmp_path: Path, size_px: tuple[int, int]) -> None:
     assert CHROMIUM is not None
-    film = make(folder, tmp_path / "film.mp4", Film((640, 360), 60.0)).read_bytes()
+    film = make(folder, tmp_path / "film.mp4", Film(size_px, 60.0)).read_bytes()
     told: queue.Queue[dict[str, list[str]]] = queue.Queue()
 
     class Pages(http.server.BaseHTTPRequestHandler):
@@ -182,5 +193,5 @@ def test_a_film_plays_in_chromium(folder: Path, tmp_path: Path) -> None:
             browser.wait(DEADLINE_S)
             server.shutdown()
     assert said["what"] == ["ended"], said
-    assert (said["width"], said["height"]) == (["640"], ["360"])
+    assert (said["width"], said["height"]) == ([str(size_px[0])], [str(size_px[1])])
     assert float(said["duration"][0]) == pytest.approx(NUM_FRAMES / 20, abs=1 / 60)
