@@ -30,7 +30,7 @@ def calibration_of(folder: Path, model_name: str) -> Calibration:
 
     model = load_model(model_name, "cpu", None, "eager", wrap)
     with RecordedPairs(folder) as pairs:
-        for _ in render_pairs(pairs, model, picture_size(model.card, pairs.recording.size_hw, None)):
+        for _ in render_pairs(pairs, lambda _: (model, ""), picture_size(model.card, pairs.recording.size_hw, None)):
             if taps[0].is_full:
                 break
     if len(taps[0].kept) < NUM_LEAST:
