@@ -7,7 +7,10 @@ import itertools
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from bridge.carla_wire.navmesh import Area, Point, Quad, encode_navmesh
+from bridge.town.client_world import on_carriageway, sidewalks_of
 from bridge.town.roads import KERB_HEIGHT_M, Road
 from bridge.town.signals import Crosswalk
 from bridge.town.streets import StreetNetwork
@@ -29,8 +32,10 @@ class NavigationFile:
 
 
 def build_navigation(network: StreetNetwork) -> NavigationFile:
-    """Return the navigation mesh of a network."""
+    """Return the navigation mesh of a network; without a name where nobody can walk."""
     quads: list[Quad] = []
+    if network.mark_starts_m is not None:
+        return _named(network.name, _client_sidewalks(network))
     for road in network.roads:
         crossings = [crosswalk for crosswalk in network.crosswalks if crosswalk.road_id == road.road_id]
         stations = _stations(road, crossings)
@@ -41,9 +46,31 @@ def build_navigation(network: StreetNetwork) -> NavigationFile:
     for junction in network.junctions:
         for corner in junction.corners:
             quads += _sidewalk(corner, 1, _stations(corner, []))
+    return _named(network.name, quads)
+
+
+def _named(town: str, quads: list[Quad]) -> NavigationFile:
+    if not quads:
+        return NavigationFile("", b"")
     data = encode_navmesh(_welded(quads))
     digest = hashlib.sha256(data).hexdigest()[:12]
-    return NavigationFile(f"Carla/Maps/Nav/{network.name}_{digest}.bin", data)
+    return NavigationFile(f"Carla/Maps/Nav/{town}_{digest}.bin", data)
+
+
+def _client_sidewalks(network: StreetNetwork) -> list[Quad]:
+    """Return the sidewalks of a client's world but where carriageways cross them."""
+    quads: list[Quad] = []
+    for road in network.roads:
+        for side, inner, outer in sidewalks_of(road):
+            if outer - inner < 3.0 * KERB_GAP_M:
+                continue
+            near, far = (_Line(side * t, KERB_HEIGHT_M) for t in (inner + KERB_GAP_M, outer - KERB_GAP_M))
+            spans = list(itertools.pairwise(_stations(road, [])))
+            middles = np.array([0.5 * (start + stop) for start, stop in spans])
+            x, y, _ = road.sample(middles, side * 0.5 * (inner + outer))
+            is_road = on_carriageway(network.surface, x, y)
+            quads += [_strip(road, spans[k], near, far, Area.SIDEWALK) for k in np.flatnonzero(~is_road).tolist()]
+    return quads
 
 
 def _welded(quads: list[Quad]) -> list[Quad]:

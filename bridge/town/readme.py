@@ -36,6 +36,7 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | `navmesh` | the pedestrians' navigation mesh |
 | `street_graph`, `roads`, `profiles` | where a seed's streets run, as lines and arcs, and their cross-sections |
 | `junctions`, `signals` | lanes through junctions and kerbs round them; lights, signs and stop lines |
+| `opendrive_reader`, `client_world` | a client's OpenDRIVE text as such a network |
 | `streets`, `opendrive`, `surface` | all of it as a network, its OpenDRIVE text, and how high and whose the ground is |
 | `plan`: `districts`, `lots`, `plots`, `kerbside` | what stands along the streets, and what of it is solid |
 | `environment` | that which stands there as things that clients switch, in CARLA's map layers |
@@ -80,6 +81,9 @@ puts the traffic lights at the beginning of their cycle, and loading a world res
   looks along nine rays over its disc where CARLA sweeps a sphere.
 * Map layers work in `Town` as in `Town_Opt`; there are no particles. What is switched off shows nowhere and stops
   nobody; the faint shade that it threw on its neighbours' walls under a clouded sky stays. Lights and signs stay.
+* `generate_opendrive_world` makes flat roads on a meadow, with lane marks, sidewalks and spawn points, of texts of up
+  to 8 MiB, 30 km of road and 1200 m across; roads that climb are refused. It draws no signs, lights, crossings and
+  objects of the text, builds no walls, and ignores the generation parameters.
 * Blocks and trees behind the houses, hedges and bushes are not solid.
 * Cameras have no lens distortion, and the RGB camera's post-processing attributes are ignored.
 """

@@ -65,12 +65,15 @@ class TownServer:
             self.stream_port: int = stream_listener.getsockname()[1]
             self._listeners = ((rpc_listener, self.port), (stream_listener, self.stream_port))
             network = network or build_street_network(seed)
+            painter_of: Callable[[StreetNetwork], Painter] | None = None
             half_extents_m: HalfExtents = default_half_extents_m
             if painter is None:
-                painter, half_extents_m = _own_engine(network, seed)
-                undo.callback(painter.close)
+                own, half_extents_m, painter_of = _own_engine(network, seed)
+                undo.callback(own.close)
+                painter = own
             self._resources = undo.pop_all()
-        self.simulation = Simulation(network, painter, half_extents_m, recordings_dir or default_recordings_dir())
+        recordings_dir = recordings_dir or default_recordings_dir()
+        self.simulation = Simulation(network, painter, half_extents_m, recordings_dir, painter_of)
         self._hub = StreamHub(stream_listener, self.simulation.first_message)
         self.simulation.hub = self._hub
         self.simulation.stream_port = self.stream_port
@@ -179,8 +182,10 @@ def _reserve_near(host: str, port: int) -> socket.socket:
         return _reserve(host, 0)
 
 
-def _own_engine(network: StreetNetwork, seed: int) -> tuple[TownPainter, HalfExtents]:
-    """Return the town's own engine, ready to draw, and the sizes of the bodies that it draws.
+def _own_engine(
+    network: StreetNetwork, seed: int
+) -> tuple[TownPainter, HalfExtents, Callable[[StreetNetwork], Painter]]:
+    """Return the town's own engine, ready to draw, the sizes of the bodies that it draws, and what draws other worlds.
 
     Imported here because the engine compiles and builds for a while, and tests do without it.
     """
@@ -189,4 +194,8 @@ def _own_engine(network: StreetNetwork, seed: int) -> tuple[TownPainter, HalfExt
 
     painter = TownPainter(network, seed=seed)
     painter.warm_up()
-    return painter, body_half_extents_m
+
+    def painter_of(client_world: StreetNetwork) -> Painter:
+        return TownPainter(client_world, like=painter)
+
+    return painter, body_half_extents_m, painter_of

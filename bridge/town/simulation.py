@@ -6,6 +6,7 @@ import logging
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.carla_wire import layouts
@@ -16,7 +17,7 @@ from bridge.town.collisions import event_of
 from bridge.town.debug_drawing import Segment
 from bridge.town.environment import ALL_LAYERS
 from bridge.town.episode import Episode
-from bridge.town.navmesh import build_navigation
+from bridge.town.navmesh import NavigationFile, build_navigation
 from bridge.town.ray_sensors import Moment, RaySensor, Sweep
 from bridge.town.recorder import Recorder
 from bridge.town.replayer import UNREADABLE, Replayer, ReplayOptions
@@ -32,6 +33,15 @@ SNAPSHOT_BACKLOG = 16
 """Snapshots are small: in asynchronous mode a slow client may have so many waiting before it misses one."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """A world that can be loaded: its streets, what draws it, and where one can walk in it."""
+
+    network: StreetNetwork
+    painter: Painter
+    navigation: NavigationFile
+
+
 class Simulation:
     """The state that calls change and ticks advance; hold `lock` for either.
 
@@ -42,15 +52,24 @@ class Simulation:
     stream_port: int
 
     def __init__(
-        self, network: StreetNetwork, painter: Painter, half_extents_m: HalfExtents, recordings_dir: Path
+        self,
+        network: StreetNetwork,
+        painter: Painter,
+        half_extents_m: HalfExtents,
+        recordings_dir: Path,
+        painter_of: Callable[[StreetNetwork], Painter] | None = None,
     ) -> None:
+        """`painter_of` returns the painter of a client's world; without it `painter` draws that as well."""
         self.lock = threading.RLock()
-        self.network = network
-        self.painter = painter
+        self.home = Place(network, painter, build_navigation(network))
+        """The town itself."""
+        self.drafted: Place | None = None
+        """The world of the OpenDRIVE text that a client sent last."""
+        self._place = self.home
+        self._painter_of = painter_of
         self.last_snapshot: bytes | None = None
         self.on_tick: list[Callable[[], None]] = []
         self.traffic_managers: dict[int, str] = {}
-        self.navigation = build_navigation(network)
         self.awaits_subscription = False
         """An episode has just begun: the next tick waits for announced subscriptions, in either mode."""
         self.gravity_m_s2 = GRAVITY_M_S2
@@ -63,6 +82,28 @@ class Simulation:
         self._last_stream_id = SNAPSHOT_STREAM_ID
         self.episode = Episode(1, network, half_extents_m)
 
+    @property
+    def network(self) -> StreetNetwork:
+        """The present world's streets."""
+        return self._place.network
+
+    @property
+    def painter(self) -> Painter:
+        """The present world's painter."""
+        return self._place.painter
+
+    @property
+    def navigation(self) -> NavigationFile:
+        """The present world's navigation mesh; without a name where nobody can walk."""
+        return self._place.navigation
+
+    def draft(self, network: StreetNetwork) -> None:
+        """Make a client's world ready to load; takes the lock itself, and a second or two."""
+        painter = self.home.painter if self._painter_of is None else self._painter_of(network)
+        place = Place(network, painter, build_navigation(network))
+        with self.lock:
+            self.drafted = place
+
     def first_message(self, stream_id: int) -> bytes | None:
         """Return what a new subscriber of a stream gets at once: of the snapshots, the last one."""
         return self.last_snapshot if stream_id == SNAPSHOT_STREAM_ID else None
@@ -73,8 +114,15 @@ class Simulation:
 
     # ---- changes; hold the lock
 
-    def load(self, *, reset_settings: bool, map_name: str = "", layers: int = ALL_LAYERS) -> None:
-        """Begin a new episode, on the present map without a name, with some of its layers (CARLA's bits).
+    def load(
+        self,
+        *,
+        reset_settings: bool,
+        place: Place | None = None,
+        map_name: str = "",
+        layers: int = ALL_LAYERS,
+    ) -> None:
+        """Begin a new episode, on the present map unless another is given, with some of its layers (CARLA's bits).
 
         Frames go on counting, so that clients which look on do not take it for the past.
         """
@@ -83,6 +131,7 @@ class Simulation:
         self.stop_replayer(keeps_actors=True)
         for sensor in old.sensors():
             self.hub.retire(sensor.stream_id)
+        self._place = place or self._place
         self.episode = Episode(old.episode_id + 1, self.network, self._half_extents_m, old.frame)
         self.episode.map_name = map_name or old.map_name
         self.episode.unload_layers(ALL_LAYERS & ~layers)

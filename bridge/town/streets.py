@@ -54,7 +54,8 @@ class StreetNetwork:
     order is that of `StreetState.signals` and `StreetState.lamps`; `static_boxes` (N,5) float64: x, y, half_x, half_y
     (metres) and yaw (radians) of what stands still and is solid, in CARLA's world; `static_tags` (N,) uint8: CARLA's
     semantic tag of each; `static_heights_m` (N,) float64; `static_numbers` (N,) int32: the things they belong to;
-    `environment`: all things that clients may switch.
+    `environment`: all things that clients may switch; `mark_starts_m`: of a client's world (see `client_world`), where
+    each of `roads` begins along the client's road.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StreetNetwork:
     static_heights_m: NDArray[np.float64] = field(repr=False, compare=False)
     static_numbers: NDArray[np.int32] = field(repr=False, compare=False)
     environment: tuple[EnvironmentThing, ...] = field(repr=False)
+    mark_starts_m: tuple[float, ...] | None = field(default=None, repr=False)
 
     def road(self, road_id: int) -> Road:
         """Return a street's piece by its OpenDRIVE id; raises KeyError when there is none."""

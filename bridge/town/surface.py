@@ -27,12 +27,14 @@ class Surface:
     """Signed distance to the nearest kerb, positive on the carriageway, and the nearest road's number at grid points.
 
     `inside_m` (rows, columns) f32 metres, at least -REACH_M · `road_index` (rows, columns) i16 into the roads that it
-    was made of, -1 far from all · `origin_m` (x, y) of the first point, in OpenDRIVE's frame.
+    was made of, -1 far from all · `origin_m` (x, y) of the first point, in OpenDRIVE's frame · `raised` (rows, columns)
+    bool: where a kerb's height is, beside the carriageways; None: everywhere.
     """
 
     inside_m: NDArray[np.float32]
     road_index: NDArray[np.int16]
     origin_m: tuple[float, float]
+    raised: NDArray[np.bool_] | None = None
 
     def distance_inside_m(self, x_m: ArrayLike, y_m: ArrayLike) -> NDArray[np.float64]:
         """Return metres from the nearest kerb at points of OpenDRIVE's frame, positive on the road."""
@@ -47,8 +49,16 @@ class Surface:
         return low * (1.0 - dv) + high * dv
 
     def height_m(self, x_m: ArrayLike, y_m: ArrayLike) -> NDArray[np.float64]:
-        """Return the ground's z: 0 on the carriageway, the kerb's height elsewhere."""
-        return np.where(self.distance_inside_m(x_m, y_m) >= 0.0, 0.0, KERB_HEIGHT_M)
+        """Return the ground's z: 0 on the carriageway, the kerb's height elsewhere, or where it is raised."""
+        height = np.where(self.distance_inside_m(x_m, y_m) >= 0.0, 0.0, KERB_HEIGHT_M)
+        if self.raised is None:
+            return height
+        rows, columns = self.raised.shape
+        column = (
+            np.rint((np.asarray(x_m, np.float64) - self.origin_m[0]) / CELL_M).clip(0, columns - 1).astype(np.int64)
+        )
+        row = np.rint((np.asarray(y_m, np.float64) - self.origin_m[1]) / CELL_M).clip(0, rows - 1).astype(np.int64)
+        return np.where(self.raised[row, column], height, 0.0)
 
     def road_at(self, x_m: float, y_m: float) -> int:
         """Return the index of the nearest road, -1 far from all."""

@@ -171,3 +171,59 @@ answer(maps=maps, name=name, houses=houses, cars=cars, parked=parked, same=same,
     assert seen["name"] == seen["same"] == "Carla/Maps/Town_Opt" and seen["plain"] == "Carla/Maps/Town"
     assert seen["houses"] > 100 and seen["cars"] == 0 and seen["parked"] == seen["back"] > 50
     assert "Town_Opt" in seen["refused"]
+
+
+def test_a_client_drives_in_a_world_of_its_own_opendrive(drawn_town: TownServer, client_of, tmp_path: Path) -> None:
+    script = """
+import numpy as np
+
+lane = ('<lane id="{}" type="{}" level="false"><width sOffset="0" a="{}" b="0" c="0" d="0"/>'
+        '<roadMark sOffset="0" type="solid" weight="standard" color="standard" width="0.12"/></lane>')
+side = lambda name, sign: f"<{name}>" + "".join(
+    lane.format(sign * k, kind, a) for k, kind, a in sorted(
+        ((1, "driving", 3.5), (2, "sidewalk", 2.5)), reverse=sign > 0)) + f"</{name}>"
+text = ('<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="" version="1"/>'
+        '<road name="r" length="200" id="3" junction="-1"><link/><planView>'
+        '<geometry s="0" x="0" y="0" hdg="0" length="100"><line/></geometry>'
+        '<geometry s="100" x="100" y="0" hdg="0" length="100"><arc curvature="0.01"/></geometry></planView>'
+        '<elevationProfile/><lateralProfile/><lanes><laneSection s="0">' + side("left", 1) +
+        '<center><lane id="0" type="none" level="false"><roadMark sOffset="0" type="broken" weight="standard" '
+        'color="standard" width="0.12"/></lane></center>' + side("right", -1) +
+        '</laneSection></lanes></road></OpenDRIVE>')
+refused = error_of(lambda: client.generate_opendrive_world("<OpenDRIVE/>"))
+still = client.get_world().get_map().name
+world = client.generate_opendrive_world(text, carla.OpendriveGenerationParameters(2.0, 50.0, 1.0, 0.6, True, True))
+enter_sync(world)
+town_map = world.get_map()
+points = town_map.get_spawn_points()
+library = world.get_blueprint_library()
+start = min((p for p in points if abs(p.rotation.yaw) < 1.0), key=lambda p: p.location.x)
+car = world.spawn_actor(library.find("vehicle.tesla.model3"), start)
+camera = world.spawn_actor(camera_blueprint(library, "semantic_segmentation", 128, 64),
+                           carla.Transform(carla.Location(x=1.5, z=2.0)), attach_to=car)
+pictures = queue.Queue()
+camera.listen(pictures.put)
+car.apply_control(carla.VehicleControl(throttle=0.7))
+for _ in range(60):
+    world.tick()
+    picture = pictures.get(timeout=60.0)
+tags = np.frombuffer(picture.raw_data, np.uint8).reshape(64, 128, 4)[..., 2]
+at = car.get_transform().location
+walk = world.get_random_location_from_navigation()
+led = walk and town_map.get_waypoint(walk, project_to_road=False, lane_type=carla.LaneType.Sidewalk)
+driven = at.distance(start.location)
+lane_id = town_map.get_waypoint(at).lane_id
+things = len(world.get_environment_objects(carla.CityObjectLabel.Any))
+name = town_map.name
+home = client.load_world("Town")
+answer(refused=refused, still=still, name=name, points=len(points), driven=driven, z=at.z, lane=lane_id,
+       tags=[int(t) for t in np.unique(tags)], road=float((tags == 1).mean()), walk=led is not None,
+       things=things, home=home.get_map().name, maps=len(client.get_available_maps()))
+"""
+    seen = client_of(drawn_town.port, script, home=tmp_path, timeout_s=180.0)
+    assert "no road with a driving lane" in seen["refused"] and seen["still"] == "Carla/Maps/Town"
+    assert seen["name"] == "Carla/Maps/OpenDriveMap" and seen["points"] > 10 and seen["things"] == 0
+    assert seen["driven"] > 10.0 and abs(seen["z"]) < 0.2 and seen["lane"] == -1
+    assert {1, 2, 10, 24} <= set(seen["tags"]) and seen["road"] > 0.1
+    assert seen["walk"] is True, "pedestrians are led along sidewalks"
+    assert seen["home"] == "Carla/Maps/Town" and seen["maps"] == 3

@@ -340,7 +340,7 @@ answer(
     alive=client.get_server_version(),
 )
 """)
-    assert "cannot build a world" in seen["opendrive"]
+    assert seen["opendrive"] == "The OpenDRIVE text has no road with a driving lane"
     assert seen["unknown_map"] == "Map 'Town10' not found; the town has one map, 'Town', and with layers 'Town_Opt'"
     assert "no named components" in seen["names"]
     assert seen["alive"] == "0.9.16"

@@ -20,7 +20,6 @@ for _method, _why in {
     "apply_float_color_texture_to_objects": _NO_TEXTURES,
     "are_gbuffers_enabled": _NO_GBUFFERS,
     "blend_pose": _NO_SKELETON,
-    "copy_opendrive_to_file": "The town draws its own streets and cannot build a world from an OpenDRIVE file",
     "disable_sensor_for_ros": _NO_ROS,
     "enable_carsim": _ONE_PHYSICS,
     "enable_chrono_physics": _ONE_PHYSICS,

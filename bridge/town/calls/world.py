@@ -13,7 +13,9 @@ from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID
 from bridge.town.actors import transform_of
 from bridge.town.calls.registry import LATER, Call, CallRefused, answers, finite
 from bridge.town.calls.street_lights import is_dark
+from bridge.town.client_world import OpenDriveRefused, build_client_world
 from bridge.town.environment import ALL_LAYERS
+from bridge.town.simulation import Place
 
 SERVED_VERSION = "0.9.16"
 FARTHEST_DRAWN_M = 1e9
@@ -75,32 +77,45 @@ def tick_cue(call: Call) -> Any:
 
 @answers("get_available_maps")
 def get_available_maps(call: Call) -> list[str]:
-    """The one map there is, and its layered twin."""
-    return [f"/Game/Carla/Maps/{name}" for name in _map_names(call)]
+    """The town, its layered twin, and the world of the OpenDRIVE text that was sent last."""
+    return [f"/Game/Carla/Maps/{name}" for name in _maps(call)]
 
 
-def _map_names(call: Call) -> list[str]:
-    name = call.simulation.network.name
-    return [name, name + LAYERED]
+def _maps(call: Call) -> dict[str, Place]:
+    """Return what can be loaded, by name."""
+    simulation = call.simulation
+    town = simulation.home.network.name
+    maps = {town: simulation.home, town + LAYERED: simulation.home}
+    return maps if simulation.drafted is None else {**maps, simulation.drafted.network.name: simulation.drafted}
 
 
 @answers("load_new_episode", takes_lock=False)
 def load_new_episode(call: Call, name: str, reset_settings: bool, layers: int) -> Any:
-    """Begin a new episode on the same map, for load_world and reload_world; its layered twin takes map_layers."""
-    plain, layered = _map_names(call)
-    wanted = next((short for short in (plain, layered) if name in {folder + short for folder in MAP_FOLDERS}), "")
-    if name and not wanted:
-        raise CallRefused(f"Map '{name}' not found; the town has one map, '{plain}', and with layers '{layered}'")
+    """Begin a new episode, for load_world, reload_world and generate_opendrive_world; `Town_Opt` takes map_layers."""
     with call.simulation.lock:
-        has_layers = (wanted or call.simulation.episode.map_name) == layered
+        maps, present = _maps(call), call.simulation.episode.map_name
+    wanted = next((short for short in maps if name in {folder + short for folder in MAP_FOLDERS}), "")
+    if name and not wanted:
+        plain, layered, *_ = maps
+        raise CallRefused(f"Map '{name}' not found; the town has one map, '{plain}', and with layers '{layered}'")
+    chosen = layers if (wanted or present).endswith(LAYERED) else ALL_LAYERS
+    place = maps.get(wanted)
 
     def load() -> None:
         with call.simulation.lock:
-            chosen = layers if has_layers else ALL_LAYERS
-            call.simulation.load(reset_settings=reset_settings, map_name=wanted, layers=chosen)
+            call.simulation.load(reset_settings=reset_settings, place=place, map_name=wanted, layers=chosen)
 
     call.connection.begin_load(call.msgid, lambda: call.clock.between_ticks(load))
     return LATER
+
+
+@answers("copy_opendrive_to_file", takes_lock=False)
+def copy_opendrive_to_file(call: Call, text: str, _parameters: layouts.OpendriveGenerationParameters) -> None:
+    """Make a flat world of a client's OpenDRIVE roads, to be loaded as `OpenDriveMap`; for generate_opendrive_world."""
+    try:
+        call.simulation.draft(build_client_world(text))
+    except OpenDriveRefused as error:
+        raise CallRefused(str(error)) from error
 
 
 @answers("get_map_info")
@@ -121,7 +136,8 @@ def get_map_data(call: Call) -> str:
 @answers("get_required_files")
 def get_required_files(call: Call, folder: str) -> list[str]:
     """The files that a client should fetch: the pedestrians' navigation mesh."""
-    return [call.simulation.navigation.name] if folder == "Nav" else []
+    name = call.simulation.navigation.name
+    return [name] if folder == "Nav" and name else []
 
 
 @answers("request_file")

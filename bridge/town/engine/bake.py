@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.town.engine.client_scene import client_pieces
 from bridge.town.engine.kernel_cache import user_cache_dir
-from bridge.town.engine.light import BakedLight, bake_light
+from bridge.town.engine.light import BakedLight, bake_light, plain_light
 from bridge.town.engine.materials import paint_materials
 from bridge.town.engine.packing import PackedMesh, pack_static
 from bridge.town.engine.scene import parked_boxes, static_pieces
@@ -69,6 +70,14 @@ def _bake(network: StreetNetwork, seed: int) -> BakedTown:
     mesh = pack_static(static_pieces(network))
     light = bake_light(mesh, textures, parked_boxes(network), seed)
     return BakedTown(mesh, textures, light, cloud_layer(3 + seed))
+
+
+def bake_client_world(network: StreetNetwork, like: BakedTown) -> BakedTown:
+    """Return the mesh and light of a client's world, with another town's textures and clouds; kept nowhere."""
+    mesh = pack_static(client_pieces(network))
+    surface = network.surface
+    light = plain_light(surface.origin_m, surface.inside_m.shape, network.seed)
+    return BakedTown(mesh, like.textures, light, like.clouds)
 
 
 def _content_key(network: StreetNetwork, seed: int) -> str:

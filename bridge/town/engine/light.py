@@ -89,6 +89,13 @@ def bake_light(mesh: PackedMesh, textures: NDArray[np.uint8], contacts: NDArray[
     return BakedLight(grid, origin)
 
 
+def plain_light(origin_m: tuple[float, float], shape: tuple[int, int], seed: int) -> BakedLight:
+    """Return the light of flat ground (rows, columns at GRID_PER_M) on which nothing stands."""
+    grid = np.ones((*shape, 4), np.float32)
+    grid[..., GRID_MACRO] = _macro_variation(*shape, seed)
+    return BakedLight(grid, np.array(origin_m, np.float32))
+
+
 def _macro_variation(rows: int, columns: int, seed: int) -> NDArray:
     """Return slow changes of the ground's brightness, so that its textures do not look tiled."""
     fine, coarse = value_noise(1024, 77 + seed, 7, 4, 0.6), value_noise(1024, 78 + seed, 7, 12, 0.6)

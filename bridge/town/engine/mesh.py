@@ -201,6 +201,11 @@ class Mesh:
         """Add a finished mesh as it is."""
         self._blocks.append(mesh)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added yet."""
+        return not self._blocks and not self._quads
+
     def build(self) -> MeshArrays:
         """Return everything added so far as one mesh."""
         blocks = list(self._blocks)

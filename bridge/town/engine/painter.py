@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.town.engine import layout
-from bridge.town.engine.bake import load_or_bake
+from bridge.town.engine.bake import bake_client_world, load_or_bake
 from bridge.town.engine.bodies import Stage, Staged
 from bridge.town.engine.camera import Buffers, Camera
 from bridge.town.engine.culling import chunk_corners, find_visible
@@ -60,15 +60,16 @@ class TownPainter:
         seed: int = 0,
         threads: int | None = None,
         cache_dir: Path | None = None,
+        like: TownPainter | None = None,
     ) -> None:
         """Load or build the town; the first start on a machine takes a while, later ones a few seconds.
 
         `threads`: how many draw (default: `default_threads`); `cache_dir`: where the baked town is kept (default: the
-        user's cache).
+        user's cache); `like`: another town's painter, for a client's world, which is built at once with its textures.
         """
         self._threads = default_threads() if threads is None else max(1, threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="town-painter")
-        self._town = load_or_bake(network, seed, cache_dir)
+        self._town = bake_client_world(network, like._town) if like else load_or_bake(network, seed, cache_dir)
         self._stage = Stage(self._town.mesh, network.traffic_lights, lamp_places(network))
         self._lighting = Lighting(self._town, self._in_bands)
         self._effects = WeatherEffects()
