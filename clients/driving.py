@@ -98,6 +98,14 @@ class DriveThread:
         """Wait until everything is closed and cleaned up; return whether it is."""
         return self._ended.wait(timeout_s)
 
+    @property
+    def street(self) -> Drive:
+        """The simulator's side of it, once it is open."""
+        street = self._street
+        if street is None:
+            raise RuntimeError("the drive has not begun")
+        return street.drive if isinstance(street, LastingDrive) else street
+
     def stop(self) -> None:
         """Ask it to end after the frame it works on."""
         self._stop.set()

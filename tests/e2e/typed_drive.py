@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pygame
 import pygame.display
@@ -128,7 +130,58 @@ def a_server_in_trouble(drive: DriveThread) -> None:
     print(json.dumps(presents.gaps_ms), file=sys.stderr)
 
 
+CRUISE_M_S = 6.0
+LOOK_AHEAD_M = 7.0
+STEER_DEG = 4.0  # of the way's bearing: closer to straight ahead no key is held
+ROUND_S = 60.0
+
+
+def round_the_town(drive: DriveThread) -> None:
+    """A minute by W, A, S and D: hold the lane, straight on at junctions where it can, and not too fast.
+
+    Prints a line of JSON: for each look at the street the distance from the lane's centre and the speed.
+    """
+    held: set[int] = set()
+
+    def hold(key: int, *, down: bool) -> None:
+        if down != (key in held):
+            (held.add if down else held.discard)(key)
+            pygame.event.post(pygame.event.Event(pygame.KEYDOWN if down else pygame.KEYUP, key=key, mod=0))
+
+    wait_until(drive, lambda: drive.trace.shown > 5)
+    world = drive.street.world
+    ego, street_map = drive.street.ego.actor, world.map
+    delta_s = drive.plan.session.fixed_delta_s
+    looks: list[tuple[float, float]] = []
+    first = ticks = drive.trace.ticks
+    while drive.trace.ticks < first + ROUND_S / delta_s:
+        wait_until(drive, lambda now=ticks: drive.trace.ticks > now)
+        ticks = drive.trace.ticks
+        pose, velocity = ego.get_transform(), ego.get_velocity()
+        here = street_map.get_waypoint(pose.location)
+        speed_m_s = math.hypot(velocity.x, velocity.y)
+        looks.append((pose.location.distance(here.transform.location), speed_m_s))
+        ways = here.next(LOOK_AHEAD_M + 0.5 * speed_m_s)
+        turns_deg = [_turn_deg(pose, way.transform.location) for way in ways]
+        turn_deg = min(turns_deg, key=abs, default=0.0)
+        hold(pygame.K_a, down=turn_deg < -STEER_DEG)
+        hold(pygame.K_d, down=turn_deg > STEER_DEG)
+        wanted_m_s = CRUISE_M_S if abs(turn_deg) < 15 else 0.6 * CRUISE_M_S
+        hold(pygame.K_w, down=speed_m_s < wanted_m_s)
+        hold(pygame.K_s, down=speed_m_s > wanted_m_s + 2)
+    for key in tuple(held):
+        hold(key, down=False)
+    print(json.dumps({"looks": looks}), file=sys.stderr)
+
+
+def _turn_deg(pose: Any, place: Any) -> float:
+    """The bearing of a place from a car, degrees to the right."""
+    bearing_deg = math.degrees(math.atan2(place.y - pose.location.y, place.x - pose.location.x))
+    return (bearing_deg - pose.rotation.yaw + 180.0) % 360.0 - 180.0
+
+
 TYPISTS: dict[str, Callable[[DriveThread], None]] = {
+    "round": round_the_town,
     "looks": another_look_and_back,
     "troubles": a_server_in_trouble,
 }
