@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bridge.town.engine.painter import TownPainter
@@ -14,6 +15,7 @@ from bridge.town.streets import build_street_network
 LOOK_AND_SWITCH = """
 import numpy as np
 
+client.set_timeout(60.0)
 world = client.get_world()
 enter_sync(world)
 library = world.get_blueprint_library()
@@ -70,9 +72,11 @@ def share(shown, tag):
 
 @pytest.fixture(scope="module")
 def drawn_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TownServer]:
-    """A town with its own engine."""
+    """A town with its own engine, every kernel compiled: no client may wait for that."""
     network = build_street_network(0)
     painter = TownPainter(network, threads=1)
+    painter.warm_up()
+    painter.cast(np.array([0.0, 0.0, 1.0]), np.array([[1.0, 0.0, 0.0]]), 1.0, ())
     server = TownServer(port=0, painter=painter, network=network, recordings_dir=tmp_path_factory.mktemp("recordings"))
     server.start()
     yield server
@@ -190,6 +194,7 @@ text = ('<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name=
         '<center><lane id="0" type="none" level="false"><roadMark sOffset="0" type="broken" weight="standard" '
         'color="standard" width="0.12"/></lane></center>' + side("right", -1) +
         '</laneSection></lanes></road></OpenDRIVE>')
+client.set_timeout(60.0)
 refused = error_of(lambda: client.generate_opendrive_world("<OpenDRIVE/>"))
 still = client.get_world().get_map().name
 world = client.generate_opendrive_world(text, carla.OpendriveGenerationParameters(2.0, 50.0, 1.0, 0.6, True, True))
