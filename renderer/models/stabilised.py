@@ -19,7 +19,7 @@ from renderer.models.base import Model, ModelOutput
 from renderer.models.reprojecting import to_uint8
 from renderer.temporal import TemporalState, remember, warp_previous
 
-RECALL: Final = 0.85  # of the moved picture: a change of a surface is half followed after four frames
+RECALL: Final = 0.9  # of the moved picture: a change of a surface is half followed after seven frames
 
 
 @dataclass(frozen=True)
