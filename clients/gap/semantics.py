@@ -134,7 +134,7 @@ def score(
         for index in indices:
             ids = sequence.label_map(index)
             rgb = change(sequence.picture(index), ids)
-            found = table[network.label_map(rgb)]
+            found = table[network.label_map(np.array(rgb))]  # a recording's pictures may not be written to, torch warns
             found = np.asarray(cv2.resize(found, ids.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
             counts.append(confusion(ids, found))
             if num_pictures == middle:
