@@ -6,6 +6,7 @@ On a CPU the same steps run on tiny networks and pictures: that proves the trial
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -96,8 +97,9 @@ def measure_generator(generator: Generator, device: torch.device) -> GeneratorTr
     if device.type != "cuda":
         served_speed = msgspec.structs.replace(served_speed, precision="float32")
     plain, served = model(REFERENCE), model(served_speed)
-    ratios = _follow(plain, served, frames)
-    plain_ms = _step_ms(plain, frames, device)
+    with _true_float32():
+        ratios = _follow(plain, served, frames)
+        plain_ms = _step_ms(plain, frames, device)
     del plain
     served_ms = _step_ms(served, frames, device)
     whole_ms = _step_ms(served, street_frames(SEQUENCE + 2, size_hw), device, moved=True)
@@ -131,6 +133,17 @@ def best_ms(function: Callable[[], object], device: torch.device) -> float:
 def median_ms(function: Callable[[], object], device: torch.device) -> float:
     """Return the median time of a function with all that it orders, ms."""
     return median(_times_ms(function, device))
+
+
+@contextlib.contextmanager
+def _true_float32() -> Iterator[None]:
+    """Convolve float32 as such meanwhile, and not in TF32, which has ten bits of mantissa."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _times_ms(function: Callable[[], object], device: torch.device) -> list[float]:

@@ -37,6 +37,8 @@ def open_device(name: str) -> torch.device:
     torch.set_num_threads(host.num_threads())
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("this machine has no CUDA device that torch can use", "Use --device cpu")
+    if name == "cuda":
+        torch.backends.cudnn.benchmark = True  # sizes stay: the fastest algorithm of each layer is found once
     return torch.device(name)
 
 

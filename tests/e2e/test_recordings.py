@@ -237,3 +237,28 @@ def test_without_rerun_the_export_says_what_to_install(
     assert main(words) == 2
     assert "needs the package rerun-sdk, which is not installed. pip install 'vidrive[rerun]'" in capfd.readouterr().err
     assert not (recorded.parent / "x.rrd").exists()
+
+
+def test_int8_takes_its_ranges_from_it_and_says_how_good_it_is(recorded: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    run = vidrive(tmp_path, "weights", "calibrate", str(recorded), "--out", "drive.ranges")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "drive.ranges: 11 frames for ranges, 3 to judge by\n"
+    words = ("serve", "--backend", "int8", "--calibration", "drive.ranges", "--listen", "tcp://127.0.0.1:*")
+    with subprocess.Popen(
+        [sys.executable, "-m", "clients", *words],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready ")
+        process.terminate()
+        _, log = process.communicate(timeout=TIMEOUT_S)
+    (told,) = [line for line in log.splitlines() if line.startswith("int8: ")]
+    assert told.endswith("on 3 frames of " + str(recorded) + " that its ranges are not from")
+    assert float(told.split()[1]) >= 30.0
+    assert "(cpu, int8, " in log
