@@ -77,7 +77,7 @@ class CompiledRunner:
         return program(labels_BHW, warped_B3HW, valid_B1HW)
 
     def checked_program(self, size_hw: tuple[int, int]) -> Program:
-        """Compile for a size and compare a picture with eager's; raises ProgramRefused where that is another."""
+        """Compile for a size, compare with eager's pictures and keep it; raises ProgramRefused where they differ."""
         frames = [trial_inputs(size_hw, self._num_labels)]
         if self._judged_on is not None:
             frames = list(self._judged_on.at(size_hw)[1])
@@ -96,6 +96,7 @@ class CompiledRunner:
                 "%s: %.1f dB of eager float32 on %d frames of %s that its ranges are not from",
                 self.backend, psnr_db(given, expected), len(frames), self._judged_on.source,
             )  # fmt: skip
+        self._programs[size_hw] = program  # the first frame of this size need not wait for it again
         return program
 
 
