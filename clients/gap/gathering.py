@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bridge.protocol.errors import UsageError
+from bridge.protocol.errors import UsageError, WeightsError
 from bridge.recording.reader import Recording
 from clients.gap.datasets import has_pictures, recordings_in
 from clients.gap.label_maps import MapSequence
@@ -59,16 +62,14 @@ class Wish:
 
 def gather(wish: Wish, our_maps: Sequence[MapSequence], their_maps: Sequence[MapSequence]) -> list[Section]:
     """Return the sections that the two sides are enough for; raises VidriveError for what cannot be used."""
-    network, reason = _network(wish)
     sections = []
     ours, theirs = ([] if path is None else find_pictures(path) for path in (wish.our_pictures, wish.their_pictures))
     paired = [_paired(our_maps, ours, wish.segmentation), _paired(their_maps, theirs, "")]
     if wish.their_pictures is not None and wish.our_pictures is not None:
         sections.append(_pictures(wish, ours, theirs, their_maps, paired))
-    if network is not None and paired[0]:
+    network = _network(wish) if paired[0] else None
+    if network is not None:
         sections.append(_semantics(wish, network, our_maps, paired))
-    elif wish.segmentation:
-        raise UsageError(reason, "Give pictures of the label maps' frames by --pictures")
     for folder in recordings_in(wish.synthetic):
         with RecordedPairs(folder) as pairs:
             if is_measurable(pairs):
@@ -95,10 +96,19 @@ def _paired(
         return []
 
 
-def _network(wish: Wish) -> tuple[PictureLabeller | None, str]:
-    if wish.segmentation:
-        return open_segmentation_file(*split_space(wish.segmentation)), "these pictures have no label maps"
-    return None, ""
+def _network(wish: Wish) -> PictureLabeller | None:
+    """The network that a person names, or the one that ships; None where its weights are not there."""
+    if wish.segmentation and not wish.segmentation.endswith(".safetensors"):
+        return open_segmentation_file(*split_space(wish.segmentation))
+    if importlib.util.find_spec("renderer.segmentation") is None:
+        return None  # an installation without networks of its own
+    own: Any = importlib.import_module("renderer.segmentation")
+    try:
+        return own.load_segmentation(wish.segmentation) if wish.segmentation else own.load_segmentation()
+    except WeightsError:
+        if wish.segmentation:
+            raise
+        return None
 
 
 def _pictures(
