@@ -105,9 +105,9 @@ class Segmentation:
 
 def most_likely(scores_BChw: Tensor, label_space: LabelSpace) -> Tensor:
     """Return the class (B,H,W) int64 with the highest score, at four times the scores' size; never "unlabeled"."""
-    scores_BChw = scores_BChw.clone()
-    scores_BChw[:, label_id(label_space, "unlabeled")] = -torch.inf
-    return F.interpolate(scores_BChw.float(), scale_factor=4.0, mode="bilinear").argmax(1)
+    scores_BCHW = F.interpolate(scores_BChw.float(), scale_factor=4.0, mode="bilinear")
+    scores_BCHW[:, label_id(label_space, "unlabeled")] = -torch.inf
+    return scores_BCHW.argmax(1)
 
 
 def load_segmentation(name: str = "street-photo") -> Segmentation:

@@ -32,6 +32,9 @@ from renderer.train.evaluate import Metrics, evaluate
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
 from renderer.train.run import train
+from renderer.train.segmentation import command as segmentation
+from renderer.train.segmentation.preset import KIND as SEGMENTATION_KIND
+from renderer.train.segmentation.preset import is_segmentation_preset
 from renderer.train.settings import apply_settings
 from renderer.train.trainer import Trainer
 from renderer.train.video.preset import KIND as VIDEO_KIND
@@ -74,11 +77,13 @@ def run(args: argparse.Namespace) -> int:
         from renderer.train.video import command
 
         return command.run(args, _say)
+    if is_segmentation_preset(args.preset):
+        return segmentation.run(args, _say)
     return _measure(args) if args.evaluate is not None else _train(args)
 
 
 def _list() -> int:
-    for kind in ("train", VIDEO_KIND):
+    for kind in ("train", VIDEO_KIND, SEGMENTATION_KIND):
         for name in preset_names(kind):
             header = (resources.files("configs") / kind / f"{name}.yaml").read_text().splitlines()[0]
             print(header.removeprefix("# "))
@@ -90,6 +95,8 @@ def _check_data(args: argparse.Namespace) -> int:
         from renderer.train.video import command
 
         sentences = command.check_data(args)
+    elif is_segmentation_preset(args.preset):
+        sentences = segmentation.check_data(args)
     else:
         sentences = check_photos(args.data, _read_preset(args))
     for sentence in sentences:

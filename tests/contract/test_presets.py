@@ -24,7 +24,7 @@ from renderer.train.preset import find_train_preset
 from renderer.train.video.networks import StageNetworks
 from renderer.train.video.preset import check_preset, find_video_preset
 
-KINDS = ("edits", "models", "mounts", "pads", "rigs", "sessions", "train", "train_video")
+KINDS = ("edits", "models", "mounts", "pads", "rigs", "sessions", "train", "train_segmentation", "train_video")
 MAX_WEIGHTS_BYTES = 16_000_000
 
 

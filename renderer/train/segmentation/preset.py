@@ -46,11 +46,12 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     checkpoint_every: int
 
 
-class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The size of the pictures that a network is measured on."""
+class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The size of the pictures that a network is measured on, and the look whose pictures it is measured on too."""
 
     width_px: int
     height_px: int
+    look: str  # a file of weights of the live family that ships, or "" for none
 
 
 class SegmentationPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +63,7 @@ class SegmentationPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     data: DataConfig
     crops: CropConfig
     schedule: ScheduleConfig
-    evaluation: SizeConfig
+    evaluation: EvaluationConfig
 
 
 def is_segmentation_preset(name: str) -> bool:
@@ -94,7 +95,8 @@ def find_segmentation_preset(name: str) -> SegmentationPreset:
 def check_preset(preset: SegmentationPreset) -> SegmentationPreset:
     """Return the preset; raises UsageError where its numbers cannot be trained with."""
     crops, schedule = preset.crops, preset.schedule
-    if crops.width_px < 1 or crops.height_px < 1 or crops.width_px % SIZE_MULTIPLE_PX or crops.height_px % SIZE_MULTIPLE_PX:
+    sides_px = (crops.width_px, crops.height_px)
+    if min(sides_px) < 1 or any(side_px % SIZE_MULTIPLE_PX for side_px in sides_px):
         raise UsageError(
             f"the crops of {preset.name} are {crops.width_px}x{crops.height_px}",
             f"Both sides must be multiples of {SIZE_MULTIPLE_PX} px",

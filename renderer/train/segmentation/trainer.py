@@ -15,23 +15,23 @@ from torch.nn import functional as F
 
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import label_id
-from renderer.segmentation import SegmentationNetwork, class_ious, confusion, fold, most_likely
+from renderer.segmentation import SegmentationNetwork, fold
 from renderer.train.clips import resize_labels
 from renderer.train.data import LabelledPhoto
 from renderer.train.perceptual import NORM_EPSILON, EfficientNetLite0
-from renderer.train.segmentation.preset import CropConfig, SegmentationPreset, SizeConfig
+from renderer.train.segmentation.preset import CropConfig, SegmentationPreset
 
 _ENCODER: Final = ("stem", "stages")
 _ORDER_SEED, _CROP_SEED = 0, 1
 
 
 class SegmentationTrainer:
-    """All that a run changes, and the step that changes it. On a CPU, the same seed gives the same weights to the bit."""
+    """All that a run changes, and the step that changes it. On a CPU the same seed gives the same weights."""
 
     def __init__(
         self, preset: SegmentationPreset, photos: Sequence[LabelledPhoto], lite0: EfficientNetLite0, seed: int
     ) -> None:
-        _check_sizes(photos, preset.crops)
+        check_photo_sizes(photos, preset.crops)
         schedule = preset.schedule
         self.preset = preset
         self.step_index = 0
@@ -124,7 +124,7 @@ def cut_crop(
     gains = rng.uniform(1 - config.tint, 1 + config.tint, 3) * rng.uniform(*config.exposure)
     levels = (np.arange(256)[:, None] / 255) ** rng.uniform(*config.gamma) * gains * 255
     table = np.clip(levels, 0, 255).astype(np.uint8)
-    lit = np.stack([table[rgb[..., channel], channel] for channel in range(3)], axis=-1)
+    lit = np.asarray(cv2.LUT(np.ascontiguousarray(rgb), table[None]), np.uint8)
     return lit, np.ascontiguousarray(labels)
 
 
@@ -148,28 +148,6 @@ def copy_encoder(lite0: EfficientNetLite0, network: SegmentationNetwork) -> None
         copy(block.get_submodule("project"), f"{prefix}._project_conv.weight", f"{prefix}._bn2")
 
 
-@torch.inference_mode()
-def count_confusion(
-    network: SegmentationNetwork, photos: Sequence[LabelledPhoto], size: SizeConfig
-) -> NDArray[np.int64]:
-    """Return what a network finds in photos at a size, against their label maps; see `renderer.segmentation`."""
-    space = network.config.label_space
-    counts = np.zeros((256, 256), np.int64)
-    for photo in photos:
-        rgb = cv2.resize(photo.rgb, (size.width_px, size.height_px), interpolation=cv2.INTER_AREA)
-        rgb_13HW = torch.from_numpy(np.asarray(rgb)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        beyond = (0, -size.width_px % 32, 0, -size.height_px % 32)
-        found = most_likely(network(F.pad(rgb_13HW, beyond, mode="replicate")), space)[0]
-        labels = resize_labels(photo.labels, size.width_px, size.height_px)
-        counts += confusion(labels, found[: size.height_px, : size.width_px].to(torch.uint8).numpy(), space)
-    return counts
-
-
-def mean_iou(counts: NDArray[np.int64]) -> float:
-    """Return the mean over the classes that there truly are, as a percentage."""
-    return float(np.nanmean(class_ious(counts)) * 100)
-
-
 def _class_weights(photos: Sequence[LabelledPhoto], preset: SegmentationPreset) -> Tensor:
     """Return what each class counts (N,) float32: the root of its rarity, 1 on average over the pixels, bounded."""
     num_classes = preset.network.num_classes
@@ -185,7 +163,8 @@ def _rate_share(step: int, num_steps: int, warm_up_steps: int) -> float:
     return min(1.0, (step + 1) / max(warm_up_steps, 1)) * (0.5 + 0.5 * math.cos(math.pi * step / num_steps))
 
 
-def _check_sizes(photos: Sequence[LabelledPhoto], config: CropConfig) -> None:
+def check_photo_sizes(photos: Sequence[LabelledPhoto], config: CropConfig) -> None:
+    """Raise UsageError for a photo that is no larger than a crop."""
     for photo in photos:
         height_px, width_px = photo.labels.shape
         if height_px <= config.height_px or width_px <= config.width_px:

@@ -1,0 +1,148 @@
+"""`vidrive train PRESET` for presets of configs/train_segmentation."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from bridge.protocol.errors import OutputError, UsageError, VidriveError
+from renderer.models.live import LiveGenerator, load_live
+from renderer.segmentation import Segmentation, load_segmentation, save_segmentation
+from renderer.train.checkpoint import load_checkpoint, replacing, save_checkpoint
+from renderer.train.data import LabelledPhoto, load_photos
+from renderer.train.perceptual import load_feature_network
+from renderer.train.segmentation.measure import SegmentationMetrics, measure
+from renderer.train.segmentation.preset import SegmentationPreset, check_preset, find_segmentation_preset
+from renderer.train.segmentation.trainer import SegmentationTrainer, check_photo_sizes
+from renderer.train.settings import apply_settings
+from renderer.weights_catalogue import find_weights
+
+Say = Callable[[str], None]
+
+
+class SegmentationCard(msgspec.Struct, frozen=True, kw_only=True):
+    """The model card beside the weights: the fields of `renderer.weights_catalogue.WeightsCard`, and more."""
+
+    name: str
+    label_space: str
+    licence: str
+    weights_sha256: str
+    data: str
+    citation: str
+    command: str
+    steps: int
+    metrics: SegmentationMetrics | None
+
+
+def run(args: argparse.Namespace, say: Say) -> int:
+    """Train, or measure the network that --evaluate names; return the exit code."""
+    preset = _read_preset(args)
+    if args.evaluate is not None:
+        photos = _load(args.data / "val", preset)
+        metrics = measure(load_segmentation(str(args.evaluate)), _look(preset), photos, preset.evaluation)
+        print(msgspec.json.format(msgspec.json.encode(metrics), indent=2).decode())
+        return 0
+    _train(preset, args, say)
+    return 0
+
+
+def check_data(args: argparse.Namespace) -> list[str]:
+    """Return a sentence for each thing that is wrong with the data set."""
+    preset = _read_preset(args)
+    try:
+        photos = _load(args.data / "train", preset)
+        check_photo_sizes(photos, preset.crops)
+        if (args.data / "val").is_dir():
+            _load(args.data / "val", preset)
+    except VidriveError as error:
+        return [str(error)]
+    return []
+
+
+def _read_preset(args: argparse.Namespace) -> SegmentationPreset:
+    settings = [*args.set, *([f"schedule.num_steps={args.steps}"] if args.steps is not None else [])]
+    return check_preset(apply_settings(find_segmentation_preset(args.preset), settings))
+
+
+def _train(preset: SegmentationPreset, args: argparse.Namespace, say: Say) -> None:
+    folder: Path = args.out or Path("runs") / preset.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made ({error.strerror})", "Choose another --out") from None
+    photos = _load(args.data / "train", preset)
+    trainer = SegmentationTrainer(preset, photos, load_feature_network(), args.seed)
+    if args.resume:
+        path = load_checkpoint(folder, trainer, say)
+        say(f"goes on from step {trainer.step_index} of {path}")
+    say(f"{len(photos)} photos to learn from; results go to {folder}")
+    complete = _steps(trainer, folder, say, None if args.minutes is None else args.minutes * 60)
+    weights = folder / f"{preset.name}.safetensors"
+    with replacing(weights) as unfinished:
+        save_segmentation(unfinished, trainer.network, {"name": preset.name, "licence": preset.provenance.licence})
+    metrics = None
+    if complete and (args.data / "val").is_dir():
+        say("measures the network on the validation split")
+        network = Segmentation(trainer.network.eval(), preset.name, "", preset.provenance.licence)
+        metrics = measure(network, _look(preset), _load(args.data / "val", preset), preset.evaluation)
+    _write_card(weights, preset, trainer.step_index, metrics)
+    say(f"{weights} is written" if complete else f"{weights} is written as it is; --resume goes on")
+
+
+def _steps(trainer: SegmentationTrainer, folder: Path, say: Say, limit_s: float | None) -> bool:
+    """Train up to the run's end, or up to the limit; return whether it is complete."""
+    schedule = trainer.preset.schedule
+    start_s, first_step, losses = time.monotonic(), trainer.step_index, list[float]()
+    while trainer.step_index < schedule.num_steps:
+        spent_s = time.monotonic() - start_s
+        if limit_s is not None and spent_s >= limit_s:
+            break
+        losses.append(trainer.step())
+        step = trainer.step_index
+        if step % schedule.report_every == 0 or step == schedule.num_steps:
+            left_s = (time.monotonic() - start_s) / (step - first_step) * (schedule.num_steps - step)
+            loss = sum(losses) / len(losses)
+            say(f"step {step}/{schedule.num_steps}, {left_s / 60:.0f} min left: loss {loss:.3f}")
+            losses.clear()
+        if step % schedule.checkpoint_every == 0:
+            save_checkpoint(folder, trainer)
+    if trainer.step_index % schedule.checkpoint_every or trainer.step_index == first_step:
+        save_checkpoint(folder, trainer)
+    return trainer.step_index >= schedule.num_steps
+
+
+def _write_card(weights: Path, preset: SegmentationPreset, steps: int, metrics: SegmentationMetrics | None) -> None:
+    card = SegmentationCard(
+        name=preset.name,
+        label_space=preset.network.label_space,
+        licence=preset.provenance.licence,
+        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        data=preset.provenance.data,
+        citation=preset.provenance.citation,
+        command=f"python -m renderer.train {preset.name} --data DIR",
+        steps=steps,
+        metrics=metrics,
+    )
+    with replacing(weights.with_suffix(".json")) as unfinished:
+        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+
+
+def _look(preset: SegmentationPreset) -> LiveGenerator | None:
+    name = preset.evaluation.look
+    if not name:
+        return None
+    try:
+        return load_live(find_weights(name))
+    except ValueError as error:
+        raise UsageError(
+            f"the look {name} cannot be used ({error})", "Set evaluation.look to another, or to ''"
+        ) from None
+
+
+def _load(folder: Path, preset: SegmentationPreset) -> list[LabelledPhoto]:
+    return load_photos(folder, preset.data, preset.network.num_classes)
