@@ -28,6 +28,8 @@ _ROAD: Final = label_id(_SPACE, "road")
 _BUILDING: Final = label_id(_SPACE, "building")
 _VEGETATION: Final = label_id(_SPACE, "vegetation")
 _CAR: Final = label_id(_SPACE, "car")
+_PERSON: Final = label_id(_SPACE, "pedestrian")
+_RIDER: Final = label_id(_SPACE, "rider")
 _NUM_CLASSES: Final = 13
 _FARTHEST_M: Final = 250.0
 
@@ -70,6 +72,9 @@ def surface_tones(
     tones_N[leaves] = _leaf_tones(places, leaves)
     cars = torch.nonzero((labels_N == _CAR) & near_N).squeeze(1)
     tones_N[cars] = _car_tones(places, instances_N, cars, _ground_m(places, labels_N))
+    if instances_N is not None:
+        people = torch.nonzero(((labels_N == _PERSON) | (labels_N == _RIDER)) & near_N).squeeze(1)
+        tones_N[people] = _clothes_tones(places, instances_N, people)
     return _at_full_size(labels_BHW, tones_N.to(torch.uint8).view(labels_hw.shape), labels_hw)
 
 
@@ -192,6 +197,29 @@ def _car_tones(places: _Places, instances_N: Tensor | None, pixels: Tensor, grou
         lamp = (x.abs() > x.abs().max() - 0.3) & (z > 0.38 * top_m) & (z < 0.56 * top_m)
         part = torch.where(lamp, float(BRIGHT), _body_tones(z, top_m))
         tones[mine] = part + NUM_BRIGHTNESSES * ((body * 7) % NUM_TINTS)
+    return tones
+
+
+_JACKETS: Final = (  # those that the photos' people show as more than black
+    PLAIN + NUM_BRIGHTNESSES * WARM,
+    BRIGHT + NUM_BRIGHTNESSES * NEUTRAL,
+    BRIGHT + NUM_BRIGHTNESSES * WARM,
+    PLAIN + NUM_BRIGHTNESSES * NEUTRAL,
+)
+_SKIN: Final = BRIGHT + NUM_BRIGHTNESSES * WARM
+
+
+def _clothes_tones(places: _Places, instances_N: Tensor, pixels: Tensor) -> Tensor:
+    """Dark hair and trousers, a face, and a jacket of each person's own, by height above the feet."""
+    z = places.world(pixels)[2]
+    tones = torch.full_like(z, float(DARK))
+    ids = instances_N[pixels].long()
+    for person in torch.unique(ids).tolist():
+        mine = torch.nonzero(ids == person).squeeze(1)
+        feet_m = float(z[mine].min())
+        share = (z[mine] - feet_m) / max(float(z[mine].max()) - feet_m, 1.0)
+        above = torch.where(share > 0.84, float(_SKIN), float(_JACKETS[person % len(_JACKETS)]))
+        tones[mine] = torch.where((share > 0.5) & (share < 0.95), above, float(DARK))
     return tones
 
 

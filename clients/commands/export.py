@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Write a recording in another layout: vid2vid (train_A, train_B, train_inst, train_flow), cityscapes (gtFine, "
-    "leftImg8bit), video (the viewer's picture as .mp4) or rerun (an .rrd file; wants the extra vidrive[rerun])."
+    "leftImg8bit), video (the viewer's picture as .mp4), sheet (12 places, original beside synthesized, as .jpg) or "
+    "rerun (an .rrd file; wants the extra vidrive[rerun])."
 )
-FORMATS: Final = ("vid2vid", "cityscapes", "video", "rerun")
+FORMATS: Final = ("vid2vid", "cityscapes", "video", "sheet", "rerun")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive export`."""
     parser.add_argument("recording", metavar="DIR", type=Path, help="the recording")
     parser.add_argument("--format", choices=FORMATS, required=True, help="the layout to write")
-    parser.add_argument("--out", metavar="OUT", type=Path, required=True, help="a folder, or an .mp4 or .rrd file")
+    parser.add_argument(
+        "--out", metavar="OUT", type=Path, required=True, help="a folder, or an .mp4, .jpg or .rrd file"
+    )
     parser.add_argument(
         "--labels",
         choices=LABEL_SPACES,
@@ -63,6 +66,10 @@ def _export(pairs: RecordedPairs, args: argparse.Namespace) -> int:
         composer = Composer(layout_named(args.layout) if args.layout else LAYOUTS[0])
         write_replay(pairs.recording, pairs, card.name if card is not None else "", args.out, composer)
         return len(pairs)
+    if args.format == "sheet":
+        from clients.recordings.contact_sheet import export_sheet
+
+        return export_sheet(pairs, args.out)
     if args.format == "rerun":
         from clients.recordings.rerun_log import export_rerun
 

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import palette
 from renderer.models.live import LiveGenerator
+from renderer.surface_tones import tones_of_labels
 from renderer.tones import without_tones
 from renderer.train.clips import resize_labels
 from renderer.train.data import LabelledPhoto
@@ -71,7 +72,9 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
     synthesized_first_frames: Distance
     synthesized_without_tones: Distance | None = None  # the same of label maps without tones read off the photos
+    synthesized_by_rule: Distance | None = None  # the same with tones by rule from the label map alone
     synthesized_clip: Distance
+    synthesized_clip_by_rule: Distance | None = None
     label_colours: Distance
     blurred_photos: Distance
     real_drives: dict[str, Distance]
@@ -108,13 +111,16 @@ def evaluate(
     drawn_clip, flicker = follow_clip(generator, clip, config.flow_tolerance_px)
     num_classes = generator.config.num_classes
     plain = [without_tones(label_map, num_classes) for label_map in labels] if generator.config.tones else []
+    ruled = [tones_of_labels(torch.from_numpy(label_map)[None])[0].numpy() for label_map in plain]
     still = [_resized(photo, config)[1] for photo in spread(validation, config.stability_photos)]
     return Metrics(
         synthesized_first_frames=distance([_first_frame(generator, label_map) for label_map in labels]),
         synthesized_without_tones=(
             distance([_first_frame(generator, label_map) for label_map in plain]) if plain else None
         ),
+        synthesized_by_rule=distance([_first_frame(generator, label_map) for label_map in ruled]) if ruled else None,
         synthesized_clip=distance(drawn_clip),
+        synthesized_clip_by_rule=distance(_draw_ruled(generator, clip, config)) if ruled else None,
         label_colours=distance([palette(label_space)[label_map % num_classes] for label_map in labels]),
         blurred_photos=distance([np.asarray(cv2.GaussianBlur(rgb, (0, 0), _BLUR_SIGMA_PX), np.uint8) for rgb in real]),
         real_drives={
@@ -125,6 +131,16 @@ def evaluate(
         parked=roll_on(generator, still, config.stability_frames, 0.0),
         driving=roll_on(generator, still, config.stability_frames, config.stability_zoom),
     )
+
+
+def _draw_ruled(
+    generator: LiveGenerator, clip: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]], config: EvaluationConfig
+) -> list[NDArray[np.uint8]]:
+    """Return the pictures of a clip whose tones follow from its label maps alone, nothing being read off its photos."""
+    num_classes = generator.config.num_classes
+    plain = [torch.from_numpy(without_tones(label_map, num_classes))[None] for _, label_map in clip]
+    ruled = [(rgb, tones_of_labels(labels)[0].numpy()) for (rgb, _), labels in zip(clip, plain, strict=True)]
+    return follow_clip(generator, ruled, config.flow_tolerance_px)[0]
 
 
 @torch.no_grad()

@@ -141,6 +141,20 @@ def test_exported_to_cityscapes_layout(recorded: Path) -> None:
     } <= set(found)
 
 
+def test_exported_as_a_sheet_it_shows_each_place_before_and_after(recorded: Path) -> None:
+    run = vidrive(recorded.parent, "export", "drive", "--format", "sheet", "--out", "sheet.png")
+    assert run.returncode == 0, run.stderr
+    sheet = cv2.imread(str(recorded.parent / "sheet.png"))
+    assert sheet is not None
+    sheet = cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB)
+    num_rows = sheet.shape[0] // (128 + 6)
+    assert sheet.shape == (num_rows * (128 + 6) + 6, 2 * (2 * 256 + 6) + 6, 3)
+    with RecordedPairs(recorded) as pairs:
+        shown = [np.array_equal(sheet[6:134, 6:262], pairs.picture("rgb", index)) for index in range(len(pairs))]
+        index = shown.index(True)
+        np.testing.assert_array_equal(sheet[6:134, 262:518], pairs.picture("synthesized", index))
+
+
 def test_replayed_without_a_window_it_is_a_video(recorded: Path) -> None:
     run = vidrive(recorded.parent, "replay", "drive", "--labels")
     assert run.returncode == 0, run.stderr

@@ -22,7 +22,7 @@ from renderer.tones import (
 )
 from renderer.train.preset import find_train_preset
 
-SKY, BUILDING, ROAD, TREE, CAR = 0, 1, 3, 5, 8
+SKY, BUILDING, ROAD, TREE, CAR, PERSON = 0, 1, 3, 5, 8, 9
 NUM_CLASSES = 13
 FOCAL_PX = 256.0
 HEIGHT_PX, WIDTH_PX = 128, 256
@@ -111,6 +111,24 @@ def test_tones_of_a_vehicle_move_with_it() -> None:
     brightness = (car // NUM_CLASSES) % NUM_BRIGHTNESSES
     assert bool((brightness == DARK).any())
     assert bool((brightness == PLAIN).any())
+
+
+def test_people_wear_dark_trousers_and_a_jacket_of_their_own() -> None:
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), SKY, dtype=torch.uint8)
+    depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 10.0)
+    instances_B1HW = torch.zeros((1, 1, HEIGHT_PX, WIDTH_PX), dtype=torch.int32)
+    for person in range(1, 5):  # 1.7 m tall
+        rows, columns = slice(64, 108), slice(person * 40, person * 40 + 14)
+        labels_BHW[0, rows, columns] = PERSON
+        instances_B1HW[0, 0, rows, columns] = person
+    motion = EngineMotion(FOCAL_PX, camera(0.0))
+    tones = (surface_tones(labels_BHW, depth_B1HW, instances_B1HW, motion)[0] // NUM_CLASSES).numpy()
+    jackets = {int(tones[78, person * 40 + 6]) for person in range(1, 5)}
+    assert len(jackets) == 4 and DARK not in jackets
+    assert {int(tones[100, person * 40 + 6]) for person in range(1, 5)} == {DARK}  # trousers
+    assert {int(tones[64, person * 40 + 6]) for person in range(1, 5)} == {DARK}  # hair
+    alone = (surface_tones(labels_BHW, depth_B1HW, None, motion)[0] // NUM_CLASSES).numpy()
+    assert not alone[labels_BHW[0].numpy() == PERSON].any()  # without instances nobody is told from another
 
 
 def test_leaves_are_of_light_and_shade() -> None:
