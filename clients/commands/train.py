@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from renderer.backends.host import prepare_process
 
     prepare_process()
+    from bridge.recording.reader import Recording
     from renderer.train.__main__ import run as run_training
 
-    return run_training(args)
+    return run_training(args, Recording)

@@ -31,6 +31,7 @@ from renderer.train.distil import LIKE, PRESET_NAME, TAUGHT_FOLDER, distil_prese
 from renderer.train.evaluate import Metrics, evaluate
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
+from renderer.train.recordings import OpenDrive, RecordingConfig, load_recordings, needed
 from renderer.train.run import train
 from renderer.train.segmentation import command as segmentation
 from renderer.train.segmentation.preset import KIND as SEGMENTATION_KIND
@@ -61,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do what the flags say; raises VidriveError."""
+def run(args: argparse.Namespace, open_drive: OpenDrive | None = None) -> int:
+    """Do what the flags say; `open_drive` opens recordings, for presets that learn from them. Raises VidriveError."""
     if args.list:
         return _list()
     if not args.preset or args.data is None:
@@ -72,14 +73,14 @@ def run(args: argparse.Namespace) -> int:
     if args.teacher:
         raise UsageError("--teacher is of distil", "vidrive train distil --teacher NAME --data DIR")
     if args.check_data:
-        return _check_data(args)
+        return _check_data(args, open_drive)
     if is_video_preset(args.preset):
         from renderer.train.video import command
 
         return command.run(args, _say)
     if is_segmentation_preset(args.preset):
         return segmentation.run(args, _say)
-    return _measure(args) if args.evaluate is not None else _train(args)
+    return _measure(args, open_drive) if args.evaluate is not None else _train(args, open_drive)
 
 
 def _list() -> int:
@@ -90,7 +91,7 @@ def _list() -> int:
     return 0
 
 
-def _check_data(args: argparse.Namespace) -> int:
+def _check_data(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
     if is_video_preset(args.preset):
         from renderer.train.video import command
 
@@ -98,7 +99,7 @@ def _check_data(args: argparse.Namespace) -> int:
     elif is_segmentation_preset(args.preset):
         sentences = segmentation.check_data(args)
     else:
-        sentences = check_photos(args.data, _read_preset(args))
+        sentences = check_photos(args.data, _read_preset(args), open_drive)
     for sentence in sentences:
         print(sentence)
     if not sentences:
@@ -114,9 +115,10 @@ def _read_preset(args: argparse.Namespace) -> TrainPreset:
     return preset
 
 
-def _train(args: argparse.Namespace) -> int:
+def _train(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
     preset = _read_preset(args)
-    return _train_photos(args, preset, args.data, _open_folder(args.out or Path("runs") / preset.name))
+    folder = _open_folder(args.out or Path("runs") / preset.name)
+    return _train_photos(args, preset, args.data, folder, open_drive)
 
 
 def _distil(args: argparse.Namespace) -> int:
@@ -130,8 +132,10 @@ def _distil(args: argparse.Namespace) -> int:
     return _train_photos(args, distil_preset(preset, lesson), folder / TAUGHT_FOLDER, folder)
 
 
-def _train_photos(args: argparse.Namespace, preset: TrainPreset, data: Path, folder: Path) -> int:
-    photos, validation = _load_data(data, preset)
+def _train_photos(
+    args: argparse.Namespace, preset: TrainPreset, data: Path, folder: Path, open_drive: OpenDrive | None = None
+) -> int:
+    photos, validation = _load_data(data, preset, open_drive)
     trainer = Trainer(preset, photos, load_feature_network(), args.seed)
     if args.resume:
         path = load_checkpoint(folder, trainer, _say)
@@ -140,18 +144,18 @@ def _train_photos(args: argparse.Namespace, preset: TrainPreset, data: Path, fol
     limit_s = None if args.minutes is None else args.minutes * 60
     complete = train(trainer, folder, validation or photos, _say, limit_s)
     metrics = _evaluate(trainer.average, preset, photos, validation) if complete else None
-    weights = write_model(folder, trainer.average, preset, _command(args), trainer.step_index, metrics)
+    weights = write_model(folder, trainer.average, preset, _command(args, preset), trainer.step_index, metrics)
     _say(f"{weights} is written" if complete else f"{weights} is written as it is; --resume goes on")
     return 0
 
 
-def _measure(args: argparse.Namespace) -> int:
+def _measure(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
     preset = _read_preset(args)
     try:
         generator = load_live(args.evaluate)
     except (ValueError, OSError) as error:
         raise WeightsError(f"the weights {args.evaluate} cannot be used ({error})", "Get the file again") from None
-    photos, validation = _load_data(args.data, preset)
+    photos, validation = _load_data(args.data, preset, open_drive)
     metrics = _evaluate(generator, preset, photos, validation)
     if metrics is None:
         raise UsageError(f"{args.data} has no val/ to measure with", "Add a validation split")
@@ -172,11 +176,28 @@ def _evaluate(
     return evaluate(generator, validation, photos, network, preset.label_space, preset.evaluation)
 
 
-def _load_data(folder: Path, preset: TrainPreset) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+def _load_data(
+    folder: Path, preset: TrainPreset, open_drive: OpenDrive | None
+) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+    if preset.recordings is not None:
+        return _load_drives(folder, preset, preset.recordings, needed(open_drive))
     num_labels = preset.generator.num_labels
     photos = load_photos(folder / "train", preset.data, num_labels)
     validation = load_photos(folder / "val", preset.data, num_labels) if (folder / "val").is_dir() else []
     return photos, validation
+
+
+def _load_drives(
+    folder: Path, preset: TrainPreset, config: RecordingConfig, open_drive: OpenDrive
+) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+    drives: list[list[LabelledPhoto]] = []
+    for split in ("train", "val"):
+        if split == "train" or (folder / split).is_dir():
+            frames = load_recordings(
+                folder / split, config, preset.label_space, open_drive, tones=preset.generator.tones
+            )
+            drives.append([*frames])
+    return drives[0], drives[1] if len(drives) > 1 else []
 
 
 def _open_folder(folder: Path) -> Path:
@@ -187,8 +208,12 @@ def _open_folder(folder: Path) -> Path:
     return folder
 
 
-def _command(args: argparse.Namespace) -> str:
-    words = ["python -m renderer.train", args.preset, "--data DIR"]
+def _command(args: argparse.Namespace, preset: TrainPreset) -> str:
+    words = [
+        "vidrive train" if preset.recordings is not None else "python -m renderer.train",
+        args.preset,
+        "--data DIR",
+    ]
     words += [f"--steps {args.steps}"] if args.steps is not None else []
     words += [f"--teacher {args.teacher}"] if args.teacher else []
     words += [f"--set {setting}" for setting in args.set]

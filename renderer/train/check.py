@@ -1,4 +1,4 @@
-"""What is wrong with a data set of photos with label maps, sentence by sentence."""
+"""What is wrong with a data set of photos with label maps, or of recordings, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from bridge.protocol.errors import VidriveError
 from renderer.train.clips import check_photo_sizes
 from renderer.train.data import load_photos
 from renderer.train.preset import TrainPreset
+from renderer.train.recordings import OpenDrive, check_recordings, needed
 
 
-def check_photos(folder: Path, preset: TrainPreset) -> list[str]:
+def check_photos(folder: Path, preset: TrainPreset, open_drive: OpenDrive | None = None) -> list[str]:
     """Return a sentence for each thing that is wrong with FOLDER/train and FOLDER/val; every file is read."""
+    if preset.recordings is not None:
+        return check_recordings(folder, preset.recordings, preset.label_space, preset.clips, needed(open_drive))
     sentences: list[str] = []
     for split in ("train", "val"):
         if split == "val" and not (folder / split).is_dir():

@@ -203,7 +203,7 @@ class ClipStream:
                 clip = self._begin(slot, self._num_begun, longest_frames)
                 self._num_begun += 1
             frames.append(clip.next_frame())
-        return _batch(frames)
+        return stack_frames(frames)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is."""
@@ -239,7 +239,9 @@ def resize_labels(labels: NDArray[np.uint8], width_px: int, height_px: int) -> N
     return np.asarray(resized, np.uint8)
 
 
-def _batch(frames: Sequence[ClipFrame]) -> ClipBatch:
+def stack_frames(frames: Sequence[ClipFrame]) -> ClipBatch:
+    """Return a frame of each clip as one batch."""
+
     def stacked(plane: Callable[[ClipFrame], NDArray[Any]]) -> Tensor:
         return torch.from_numpy(np.stack([plane(frame) for frame in frames]))
 

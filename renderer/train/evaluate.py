@@ -39,7 +39,7 @@ class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     height_px: int
     subset_size: int
     num_subsets: int
-    clip_drive: str  # whose validation frames follow each other
+    clip_drive: str  # whose validation frames follow each other; "": the first drive's
     flow_tolerance_px: float  # between flow forward and back, where a pixel counts as visible in both frames
     stability_frames: int
     stability_photos: int
@@ -95,10 +95,11 @@ def evaluate(
 
     Raises UsageError where the validation split has too few frames of a clip.
     """
-    clip = [_resized(photo, config) for photo in validation if photo.drive == config.clip_drive]
+    clip_drive = config.clip_drive or validation[0].drive
+    clip = [_resized(photo, config) for photo in validation if photo.drive == clip_drive]
     if len(clip) < 3:
         raise UsageError(
-            f"the validation split has {len(clip)} frames of drive {config.clip_drive}, a clip needs three",
+            f"the validation split has {len(clip)} frames of drive {clip_drive}, a clip needs three",
             "Name a drive of the split as evaluation.clip_drive in the preset",
         )
     frames = [_resized(photo, config) for photo in validation]

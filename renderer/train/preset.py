@@ -16,6 +16,7 @@ from renderer.train.discriminator import DiscriminatorConfig
 from renderer.train.evaluate import EvaluationConfig
 from renderer.train.losses import LossConfig
 from renderer.train.preview import PreviewConfig
+from renderer.train.recordings import RecordingConfig
 from renderer.train.schedule import ScheduleConfig
 
 _SUFFIX = ".yaml"
@@ -43,6 +44,9 @@ class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     schedule: ScheduleConfig
     preview: PreviewConfig
     evaluation: EvaluationConfig
+    recordings: RecordingConfig | None = None
+    """How recordings are read, for presets that learn from those. Of `data` and `clips` they use nothing that makes
+    labels, depth or motion up: size, mirroring, exposure, holes, `single_share`, `num_classes`, `tone_loss_share`."""
 
 
 def find_train_preset(name: str) -> TrainPreset:

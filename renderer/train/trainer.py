@@ -22,6 +22,7 @@ from renderer.train.data import LabelledPhoto
 from renderer.train.discriminator import Discriminators, Judgement
 from renderer.train.perceptual import FeatureNetwork
 from renderer.train.preset import TrainPreset
+from renderer.train.recordings import RecordedFrame, RecordedStream
 from renderer.train.schedule import average_rate, longest_clip, rate_share
 
 _PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -62,12 +63,11 @@ class Trainer:
     def __init__(
         self, preset: TrainPreset, photos: Sequence[LabelledPhoto], feature_network: FeatureNetwork, seed: int
     ) -> None:
-        check_photo_sizes(photos, preset.clips)
         schedule = preset.schedule
         self.preset = preset
         self.step_index = 0
         self._feature_network = feature_network
-        self._clips = ClipStream(photos, schedule.batch_size, seed, preset.clips)
+        self._clips = _stream(photos, seed, preset)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator = _channels_last(LiveGenerator(preset.generator))
@@ -231,6 +231,15 @@ class Trainer:
         rate = average_rate(self.step_index - 1, self.preset.schedule)
         for average, trained in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(trained, rate)
+
+
+def _stream(photos: Sequence[LabelledPhoto], seed: int, preset: TrainPreset) -> ClipStream | RecordedStream:
+    """Return the stream of clips: of recorded frames with their true motion, of photos with one that is made up."""
+    recorded = [photo for photo in photos if isinstance(photo, RecordedFrame)]
+    if recorded and len(recorded) == len(photos):
+        return RecordedStream(recorded, preset.schedule.batch_size, seed, preset.clips)
+    check_photo_sizes(photos, preset.clips)
+    return ClipStream(photos, preset.schedule.batch_size, seed, preset.clips)
 
 
 def _channels_last(network: _Network) -> _Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ pytest.importorskip("carla", reason="there is no carla wheel for this platform")
 from bridge.capture.drive import open_drive
 from bridge.capture.presets import load_rig, load_session
 from bridge.protocol.frames import SensorFrame
+from bridge.protocol.messages import PlaneName
 from bridge.render_request import make_request
 from clients.processes import Child
 from renderer.inputs import ModelInput, model_input
@@ -35,7 +37,9 @@ def as_input(frame: SensorFrame) -> ModelInput:
     preset = registry.find_preset(registry.DEFAULT_MODEL)
     card = registry.make_card(preset, "", preset.licence, torch.device("cpu"), "float32")
     message, arrays = make_request(card, frame, 0, "raw")
-    planes = {header.name: array for header, array in zip(message.planes, arrays, strict=True)}
+    planes: dict[PlaneName, NDArray] = {
+        cast(PlaneName, header.name): array for header, array in zip(message.planes, arrays, strict=True)
+    }
     return model_input(card, planes, message.motion, torch.device("cpu"))
 
 
@@ -73,9 +77,10 @@ def test_the_last_picture_warped_is_the_next_picture() -> None:
     assert np.mean(errors) < 0.6 * np.mean(errors_unwarped)
 
 
-def test_the_synthesized_street_flickers_no_more_than_the_original() -> None:
+@pytest.mark.parametrize("model_name", registry.shipped_names())
+def test_the_synthesized_street_flickers_no_more_than_the_original(model_name: str) -> None:
     """Flicker: how much a pixel differs from where its surface was a frame ago, where that was visible. Shown by -s."""
-    model = registry.load_model(registry.DEFAULT_MODEL, "cpu")
+    model = registry.load_model(model_name, "cpu")
     flicker: dict[str, list[float]] = {"original": [], "synthesized": []}
     last: tuple[dict[str, torch.Tensor], ModelInput] | None = None
     state = None
@@ -83,7 +88,9 @@ def test_the_synthesized_street_flickers_no_more_than_the_original() -> None:
         given = as_input(frame)
         output, state = model.step(given, state)
         pictures = {"original": tensor(frame.rgb), "synthesized": tensor(output.rgb)}
-        for name, now in pictures.items() if last is not None else ():
+        for name, now in pictures.items():
+            if last is None:
+                break
             warped, valid = warp(last[0][name], last[1], given)
             flicker[name].append(float((warped - now).abs()[0].mean(0)[valid[0, 0] > 0].mean()) * 127.5)
         last = pictures, given
