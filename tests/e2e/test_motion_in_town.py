@@ -165,6 +165,7 @@ def flicker(pictures: list[NDArray[np.uint8]], frames: list[SensorFrame]) -> flo
 @pytest.mark.slow
 def test_a_generator_of_single_frames_flickers_no_more_than_the_original_when_stabilised(drive: list[Seen]) -> None:
     frames = [seen.frame for seen in drive]
+    torch.set_num_threads(1)  # two threads that spin beside other work take minutes
     alone, steadied = PerFrame(), StabilisedModel(PerFrame())
     state = None
     plain, stabilised = [], []
