@@ -124,7 +124,7 @@ def test_other_shapes_are_drawn_apart_and_nobody_waits_for_ever(
             for index, client in enumerate(clients):
                 if client.ready:
                     assert client.submit(street(counts[index] % 15, index, sizes[index]), counts[index] // 15)
-                for given in client.poll():
+                for given in client.poll(0.002):  # a spin would keep the server, a thread, from working
                     assert isinstance(given, RenderedFrame)
                     assert given.rgb.shape[:2] == sizes[index]
                     counts[index] += 1
