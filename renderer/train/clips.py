@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import cv2
 import msgspec
@@ -181,17 +181,43 @@ class Clip:
         return np.clip(np.stack(place), -1, 1).astype(np.float32)
 
 
-class ClipStream:
+class RunningClip(Protocol):
+    """A clip that has begun; its frames come one after the other."""
+
+    num_taken: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether all its frames were taken."""
+        ...
+
+    def next_frame(self) -> ClipFrame:
+        """Return the next frame."""
+        ...
+
+
+class Stream:
     """Endless batches: a fixed number of clips side by side, one frame of each, a new clip where one has ended.
 
-    Every clip has its own seed, so that a stream can be brought back to any moment from a few numbers.
+    What clips begin with comes in random order, each once before any comes again. Every clip has its own seed, so that
+    a stream can be brought back to any moment from a few numbers.
     """
 
-    def __init__(self, photos: Sequence[LabelledPhoto], num_clips: int, seed: int, config: ClipConfig) -> None:
-        self._photos = photos
-        self._config = config
+    def __init__(
+        self,
+        num_starts: int,
+        num_clips: int,
+        seed: int,
+        begin: Callable[[np.random.Generator, int, int], RunningClip],
+        branches: tuple[int, int] = (_CLIP_SEED, _ORDER_SEED),
+    ) -> None:
+        """`begin` is called with a clip's own generator, which of the `num_starts` it begins with, and its longest
+        length in frames; `branches` of the seed are those of clips and of their order."""
+        self._clip_seed, self._order_seed = branches
+        self._num_starts = num_starts
+        self._begin_clip = begin
         self._seed = seed
-        self._clips: list[Clip | None] = [None] * num_clips
+        self._clips: list[RunningClip | None] = [None] * num_clips
         self._origins: list[tuple[int, int]] = [(0, 0)] * num_clips  # of each clip: its number, its longest length
         self._num_begun = 0
 
@@ -212,7 +238,7 @@ class ClipStream:
         return {"seed": self._seed, "num_begun": self._num_begun, "origins": origins, "taken": taken}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where another stream of the same photos and preset was; raises KeyError or ValueError."""
+        """Go to where another stream of the same data and preset was; raises KeyError or ValueError."""
         if len(state["taken"]) != len(self._clips):
             raise ValueError(f"the state is of {len(state['taken'])} clips side by side, not of {len(self._clips)}")
         self._seed, self._num_begun = int(state["seed"]), int(state["num_begun"])
@@ -223,14 +249,24 @@ class ClipStream:
                 for _ in range(int(taken)):
                     clip.next_frame()
 
-    def _begin(self, slot: int, number: int, longest_frames: int) -> Clip:
-        """Begin a clip in a slot; photos come in random order, each once before any comes again."""
-        epoch, index = divmod(number, len(self._photos))
-        order = np.random.default_rng([self._seed, _ORDER_SEED, epoch]).permutation(len(self._photos))
-        rng = np.random.default_rng([self._seed, _CLIP_SEED, number])
-        clip = Clip(rng, self._photos[int(order[index])], longest_frames, self._config)
+    def _begin(self, slot: int, number: int, longest_frames: int) -> RunningClip:
+        """Begin a clip in a slot."""
+        epoch, index = divmod(number, self._num_starts)
+        order = np.random.default_rng([self._seed, self._order_seed, epoch]).permutation(self._num_starts)
+        rng = np.random.default_rng([self._seed, self._clip_seed, number])
+        clip = self._begin_clip(rng, int(order[index]), longest_frames)
         self._clips[slot], self._origins[slot] = clip, (number, longest_frames)
         return clip
+
+
+class ClipStream(Stream):
+    """An endless stream of clips of photos."""
+
+    def __init__(self, photos: Sequence[LabelledPhoto], num_clips: int, seed: int, config: ClipConfig) -> None:
+        def begin(rng: np.random.Generator, index: int, longest_frames: int) -> Clip:
+            return Clip(rng, photos[index], longest_frames, config)
+
+        super().__init__(len(photos), num_clips, seed, begin)
 
 
 def resize_labels(labels: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:

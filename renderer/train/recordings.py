@@ -6,7 +6,7 @@ serves a drive, so that a generator learns on what it will be given. DIR/train a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,7 +22,7 @@ from bridge.protocol.labels import LabelSpace, map_labels
 from renderer.surface_tones import surface_tones
 from renderer.temporal import EngineMotion, TemporalState, remember, warp_previous
 from renderer.tones import without_tones
-from renderer.train.clips import ClipBatch, ClipConfig, ClipFrame, stack_frames
+from renderer.train.clips import ClipConfig, ClipFrame, Stream
 from renderer.train.data import LabelledPhoto
 from renderer.train.dusk import DuskConfig, Surfaces, light_as_dusk
 from renderer.train.motion import punch_holes
@@ -274,57 +274,18 @@ def true_motion(before: RecordedFrame, frame: RecordedFrame) -> tuple[NDArray[np
     return np.moveaxis(moved_B3HW[0, :2].numpy(), 0, -1), valid_B1HW[0, 0].numpy()
 
 
-class RecordedStream:
-    """Endless batches of recorded clips; as `renderer.train.clips.ClipStream`, which see."""
+class RecordedStream(Stream):
+    """An endless stream of recorded clips."""
 
     def __init__(self, frames: Sequence[RecordedFrame], num_clips: int, seed: int, config: ClipConfig) -> None:
         check_frame_sizes(frames, config)
-        self._frames = frames
-        self._config = config
-        self._seed = seed
-        self._clips: list[RecordedClip | None] = [None] * num_clips
-        self._origins: list[tuple[int, int]] = [(0, 0)] * num_clips
-        self._num_begun = 0
 
-    def next_batch(self, longest_frames: int) -> ClipBatch:
-        """Return the next frame of every clip; those that begin now have at most `longest_frames` frames."""
-        taken: list[ClipFrame] = []
-        for slot, clip in enumerate(self._clips):
-            if clip is None or clip.finished:
-                clip = self._begin(slot, self._num_begun, longest_frames)
-                self._num_begun += 1
-            taken.append(clip.next_frame())
-        return stack_frames(taken)
+        def begin(rng: np.random.Generator, first: int, longest_frames: int) -> RecordedClip:
+            single = longest_frames < 2 or rng.random() < config.single_share
+            num_frames = 1 if single else int(rng.integers(2, longest_frames + 1))
+            last = first + 1
+            while last < len(frames) and last - first < num_frames and frames[last].follows:
+                last += 1
+            return RecordedClip(rng, frames[first:last], config)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is."""
-        taken = [0 if clip is None else clip.num_taken for clip in self._clips]
-        origins = [list(origin) for origin in self._origins]
-        return {"seed": self._seed, "num_begun": self._num_begun, "origins": origins, "taken": taken}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where another stream of the same frames and preset was; raises KeyError or ValueError."""
-        if len(state["taken"]) != len(self._clips):
-            raise ValueError(f"the state is of {len(state['taken'])} clips side by side, not of {len(self._clips)}")
-        self._seed, self._num_begun = int(state["seed"]), int(state["num_begun"])
-        for slot, ((number, longest_frames), taken) in enumerate(zip(state["origins"], state["taken"], strict=True)):
-            self._clips[slot] = None
-            if taken:
-                clip = self._begin(slot, int(number), int(longest_frames))
-                for _ in range(int(taken)):
-                    clip.next_frame()
-
-    def _begin(self, slot: int, number: int, longest_frames: int) -> RecordedClip:
-        """Begin a clip in a slot; frames come in random order, each once before any comes again."""
-        epoch, index = divmod(number, len(self._frames))
-        order = np.random.default_rng([self._seed, _ORDER_SEED, epoch]).permutation(len(self._frames))
-        rng = np.random.default_rng([self._seed, _CLIP_SEED, number])
-        single = longest_frames < 2 or rng.random() < self._config.single_share
-        num_frames = 1 if single else int(rng.integers(2, longest_frames + 1))
-        first = int(order[index])
-        last = first + 1
-        while last < len(self._frames) and last - first < num_frames and self._frames[last].follows:
-            last += 1
-        clip = RecordedClip(rng, self._frames[first:last], self._config)
-        self._clips[slot], self._origins[slot] = clip, (number, longest_frames)
-        return clip
+        super().__init__(len(frames), num_clips, seed, begin, (_CLIP_SEED, _ORDER_SEED))
