@@ -67,7 +67,7 @@ class Ledger:
         self._lines: IO[bytes] | None = None
         self._encoder = msgspec.json.Encoder()
         if path is not None:
-            with _output_error(path):
+            with output_error("telemetry", path):
                 self._lines = path.open("wb", buffering=0)
 
     @property
@@ -122,7 +122,7 @@ class Ledger:
         if rendered is not None:
             _place_server(record, rendered)
         record.stages_ms = {name: round(duration_ms, 3) for name, duration_ms in (stages_ms or {}).items()}
-        with _output_error(self._path):
+        with output_error("telemetry", self._path):
             self._lines.write(self._encoder.encode(record) + b"\n")
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Ledger:
         finally:
             lines, self._lines = self._lines, None
             if lines is not None and self._path is not None:
-                with _output_error(self._path):
+                with output_error("telemetry", self._path):
                     lines.close()
 
 
@@ -166,11 +166,11 @@ def read_telemetry(path: Path) -> list[FrameRecord]:
 
 
 @contextlib.contextmanager
-def _output_error(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence."""
+def output_error(what: str, path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a sentence that says `what` could not be written."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"the telemetry {path} cannot be written ({error.strerror})", "Name another file, or make room"
+            f"the {what} {path} cannot be written ({error.strerror})", "Name another file, or make room"
         ) from None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 import msgspec
 import numpy as np
 
-from bridge.protocol.errors import OutputError
 from bridge.protocol.frames import FramePair, RenderedFrame
-from bridge.telemetry import Ledger
+from bridge.telemetry import Ledger, output_error
 
 _REMEMBERED: Final = 20_000  # durations kept for the percentiles: the last quarter of an hour at 20 Hz
 _RECENT_S: Final = 2.0
@@ -104,7 +102,7 @@ class Trace:
         self._end_s = 0.0
         self._lines: TextIO | None = None
         if path is not None:
-            with _output_error(path):
+            with output_error("trace", path):
                 self._lines = path.open("w", encoding="utf-8")
 
     @property
@@ -145,7 +143,7 @@ class Trace:
         """Note that a frame has been through all of it, and write its line; raises OutputError if the disk is full."""
         self.ages.add("age", age_ms)
         if self._lines is not None:
-            with _output_error(Path(self._lines.name)):
+            with output_error("trace", Path(self._lines.name)):
                 self._lines.write(json.dumps({**line, "age_ms": round(age_ms, 3)}) + "\n")
 
     def add_input_age(self, age_ms: float) -> None:
@@ -184,19 +182,8 @@ class Trace:
             self.ledger.close()
         finally:
             if lines is not None:
-                with _output_error(Path(lines.name)):
+                with output_error("trace", Path(lines.name)):
                     lines.close()
-
-
-@contextlib.contextmanager
-def _output_error(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"the trace {path} cannot be written ({error.strerror})", "Name another file, or make room"
-        ) from None
 
 
 def server_stages(rendered: RenderedFrame, own_ms: Mapping[str, float]) -> dict[str, float]:
