@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol
 
-import numpy as np
-
+from bridge.breaks import break_between
 from bridge.capture.presets import LoopMode
-from bridge.edits.frames import edits_of
 from bridge.pace import JustInTime, Ratekeeper
 from bridge.prefetch import Captured, ControlSource, Prefetch, Street
 from bridge.protocol.errors import LabelError, RenderRefused, VidriveError
@@ -29,9 +27,6 @@ from bridge.trace import LoopReport, Trace, pair_line, server_stages
 
 _ANSWER_SLICE_S: Final = 0.25
 _LIVE_SLICE_S: Final = 0.002
-_MAX_GAP_S: Final = 0.5
-_JUMP_M: Final = 3.0
-_TOP_SPEED_M_S: Final = 60.0
 
 
 class Renderer(Protocol):
@@ -384,20 +379,3 @@ class FrameLoop:
             trace.stages.add(name, duration_ms)
         trace.frame((shown_s - frame.captured_s) * 1e3, pair_line(pair, stages_ms))
         trace.ledger.end(frame.frame_id, outcome, notice, rendered=rendered, present_s=shown_s, stages_ms=stages_ms)
-
-
-def break_between(before: SensorFrame | None, frame: SensorFrame) -> str:
-    """Return why a frame cannot use what was kept of the one before it; "" if it can."""
-    if before is None:
-        return "the drive begins"
-    gap_s = frame.time_s - before.time_s
-    if frame.frame_id <= before.frame_id or gap_s < 0.0:
-        return "the simulator began anew"
-    if gap_s > _MAX_GAP_S:
-        return "frames are missing"
-    if frame.label_map.shape != before.label_map.shape:
-        return "the size changed"
-    if edits_of(frame).rules != edits_of(before).rules:
-        return "the edits changed"
-    moved_m = float(np.linalg.norm(frame.world_from_camera[:3, 3] - before.world_from_camera[:3, 3]))
-    return "the ego vehicle jumped" if moved_m > _JUMP_M + _TOP_SPEED_M_S * gap_s else ""

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.loop import break_between
+from bridge.breaks import break_between
 from bridge.protocol.errors import RecordingError, UsageError
 from bridge.protocol.frames import FramePair
 from clients.gap.comparison import INTERVAL, NUM_DRAWS, PART_FRAMES, Result

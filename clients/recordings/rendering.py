@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.breaks import break_between
 from bridge.edits.track import EditTrack
-from bridge.loop import break_between
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import CameraIntrinsics, FramePair, RenderedFrame, SensorFrame
 from bridge.protocol.messages import Hello, ModelCard, PlaneName

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.loop import break_between
+from bridge.breaks import break_between
 from bridge.prefetch import ControlSample, ControlSource, Street
 from bridge.protocol.frames import BodyPose, EgoControl, FramePair, SensorFrame
 from clients.viewer.reprojection import Geometry, Places, carried, nearest_source, places_in, visible_in

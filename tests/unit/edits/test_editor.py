@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.breaks import break_between
 from bridge.edits.desk import EditDesk
 from bridge.edits.editor import Editor
 from bridge.edits.fill import fill_behind
 from bridge.edits.frames import EditedFrame, edits_of, original_of
 from bridge.edits.rules import BEHIND, NO_EDITS, Edits, Rule, load_edits
-from bridge.loop import break_between
 from bridge.protocol.errors import UsageError
 from bridge.protocol.frames import SensorFrame
 from bridge.protocol.labels import CLASSES
