@@ -18,7 +18,7 @@ from torch import Tensor
 from bridge.protocol.errors import LabelError, RenderRefused
 from bridge.protocol.labels import check_labels
 from bridge.protocol.messages import ModelCard, Motion, PlaneName, Render
-from renderer.backends.transfer import upload
+from renderer.backends.transfer import stage, upload
 from renderer.temporal import EngineMotion
 
 MAX_PIXELS: Final = 4096 * 2304
@@ -117,17 +117,18 @@ def model_input(
     `labels` (H,W) u8, `instances` (H,W) u16 or u8, `depth_m` (H,W) f32 or f16, `rgb` (H,W,3) u8: the simulator's own
     picture, with which a sequence begins for models that ask for it.
     """
-    labels, rgb = planes["labels"].copy(), planes.get("rgb")  # copied, then checked: nobody else's to change any more
-    if labels.dtype != np.uint8:
-        raise RenderRefused("bad-plane", f"the label map is {labels.dtype}", "Send 8-bit class ids")
+    rgb = planes.get("rgb")
+    if planes["labels"].dtype != np.uint8:
+        raise RenderRefused("bad-plane", f"the label map is {planes['labels'].dtype}", "Send 8-bit class ids")
+    labels_HW = stage(planes["labels"], np.uint8, device)  # copied, then checked: nobody else's to change any more
     try:
-        check_labels(labels, card.label_space)
+        check_labels(labels_HW.numpy(), card.label_space)
     except LabelError as error:
         raise RenderRefused("bad-labels", error.what, error.hint) from None
     if rgb is not None and (rgb.dtype != np.uint8 or rgb.shape[2:] != (3,)):
         raise RenderRefused("bad-plane", f"the picture is {rgb.dtype} {rgb.shape}", "Send 8-bit RGB")
     return ModelInput(
-        labels_BHW=upload(labels, device)[None],
+        labels_BHW=upload(labels_HW, device)[None],
         depth_B1HW=_depth(planes.get("depth_m"), device),
         instances_B1HW=_instances(planes.get("instances"), device),
         motion=None if motion is None else engine_motion(motion),
@@ -138,11 +139,12 @@ def model_input(
 def _depth(plane: NDArray | None, device: torch.device) -> Tensor | None:
     if plane is None:
         return None
-    depth = np.array(plane, np.float32)
+    depth_HW = stage(plane, np.float32, device)
+    depth = depth_HW.numpy()
     # The extremes carry every NaN and infinity along.
     if plane.dtype.kind != "f" or not (math.isfinite(depth.min()) and math.isfinite(depth.max())):
         raise RenderRefused("bad-plane", "the depth plane holds what is not a finite number", "Send depth in metres")
-    return upload(depth, device)[None, None]
+    return upload(depth_HW, device)[None, None]
 
 
 def _instances(plane: NDArray | None, device: torch.device) -> Tensor | None:
@@ -150,6 +152,8 @@ def _instances(plane: NDArray | None, device: torch.device) -> Tensor | None:
         return None
     if plane.dtype.kind != "u":
         raise RenderRefused("bad-plane", f"the instance map is {plane.dtype}", "Send 16-bit ids")
+    if device.type == "cuda" and plane.dtype == np.uint16:  # half the bytes on the way; the sign is made there
+        return _tensor(plane.view(np.int16), np.int16, device).to(torch.int32).bitwise_and_(0xFFFF)[None, None]
     return _tensor(plane, np.int32, device)[None, None]
 
 
@@ -179,4 +183,4 @@ def _matrices(rows: Sequence[tuple[float, ...]]) -> NDArray[np.float64]:
 
 def _tensor(array: NDArray, dtype: type[np.generic], device: torch.device) -> Tensor:
     """Copy a (read-only, borrowed) plane into a tensor of our own."""
-    return upload(np.array(array, dtype=dtype, order="C"), device)
+    return upload(stage(array, dtype, device), device)

@@ -10,39 +10,28 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import numpy as np
-import torch
 import zmq
 
 from bridge.protocol import sockets, wire
 from bridge.protocol.errors import RenderRefused, UsageError, WireError
 from bridge.protocol.messages import Bye, Hello, Look, Looked, Message, Refusal, Render, Rendered, Welcome
 from bridge.protocol.shared_memory import attach
-from renderer.backends.calibration import read_calibration
-from renderer.backends.choice import BackendName
-from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.batching import Job, groups, step_group
-from renderer.inputs import ModelInput, check_request, model_input
+from renderer.inputs import check_request, model_input
 from renderer.looks import Looks
-from renderer.models.base import OWN_FAMILY, Model, ModelOutput
-from renderer.models.imported import ModelOptions, announce
-from renderer.models.registry import load_model, shipped_names
-from renderer.models.speed import live_speed
-from renderer.models.style import read_style
+from renderer.models.base import Model, ModelOutput
 from renderer.sessions import IDLE_LIMIT_S, MAX_SESSIONS, Session, Sessions
-from renderer.temporal import EngineMotion
-from renderer.weights_store import imported_names
 
 log: Final = logging.getLogger("renderer")
 _SWEEP_INTERVAL_S: Final = 1.0
 _MAX_COMPLAINTS: Final = 1000
+_NOTICEABLE_S: Final = 5e-6
 NO_LOOK: Final = "no-look"
 
 
@@ -72,6 +61,7 @@ class RenderServer:
         self._sessions = Sessions(max_sessions, idle_limit_s)
         self._looks = looks
         self._max_batch = max_batch
+        self._prepared: deque[Job] = deque()
         self._complained: set[bytes] = set()
         self._stopping = False
         keys = sockets.load_secret_key(secret_key) if secret_key else None
@@ -100,11 +90,11 @@ class RenderServer:
         poller.register(self._wake_receive, zmq.POLLIN)
         swept_s = time.monotonic()
         while not self._stopping:
-            ready = dict(poller.poll(round(_SWEEP_INTERVAL_S * 1e3)))
+            ready = dict(poller.poll(0 if self._prepared else round(_SWEEP_INTERVAL_S * 1e3)))
             if self._wake_receive.fileno() in ready:
                 self._wake_receive.recv(4096)
                 self._tell_looks()
-            if self._socket in ready:
+            if self._prepared or self._socket in ready:
                 if self._max_batch == 1:
                     self._answer_next()
                 else:
@@ -148,34 +138,43 @@ class RenderServer:
         return routing_id.bytes, [frame.buffer for frame in frames]
 
     def _answer_next(self) -> None:
-        if (received := self._receive()) is not None:
+        if self._prepared:
+            self._answer_jobs([self._prepared.popleft()])
+        elif (received := self._receive()) is not None:
             self._answer(*received)
 
     def _answer_waiting(self) -> None:
         """Answer what waits, at most `max_batch` messages, the frames of one size together, the oldest first."""
-        jobs: list[Job] = []
-        waiting: set[bytes] = set()
-        for _ in range(self._max_batch):
+        self._prepare_waiting()
+        jobs: dict[bytes, Job] = {}
+        for _ in range(len(self._prepared)):
+            job = self._prepared.popleft()
+            if job.routing_id in jobs:  # one that does not wait for its answer: its frames stay in their order
+                self._answer_jobs(list(jobs.values()))
+                jobs = {}
+            jobs[job.routing_id] = job
+        self._answer_jobs(list(jobs.values()))
+
+    def _prepare_waiting(self) -> None:
+        """Take messages: frames are made ready to be synthesized, at most `max_batch`, all else is answered."""
+        for _ in range(self._max_batch - len(self._prepared)):
             if (received := self._receive()) is None:
-                break
-            routing_id, frames = received
-            if routing_id in waiting:  # one that does not wait for its answer: its frames stay in their order
-                self._answer_jobs(jobs)
-                jobs, waiting = [], set()
-            waiting.add(routing_id)
-            self._answer(routing_id, frames, jobs)
-        self._answer_jobs(jobs)
+                return
+            self._answer(*received, self._prepared)
 
     def _answer_jobs(self, jobs: list[Job]) -> None:
         for group in groups(jobs, self._max_batch):
             try:
-                replies = [self._finish(job, *stepped) for job, stepped in zip(group, step_group(group), strict=True)]
+                stepped = step_group(group)
+                if stepped[-1][0].is_under_way:  # while the device draws, the next planes go there beside that
+                    self._prepare_waiting()
+                replies = [self._finish(job, *done) for job, done in zip(group, stepped, strict=True)]
             except Exception as error:  # noqa: BLE001 - each of them is told, and the first of a client logged
                 replies = [self._told(error, job.routing_id, job.request.frame_id) for job in group]
             for job, reply in zip(group, replies, strict=True):
                 self._send(job.routing_id, reply)
 
-    def _answer(self, routing_id: bytes, frames: Sequence[wire.Buffer], jobs: list[Job] | None = None) -> None:
+    def _answer(self, routing_id: bytes, frames: Sequence[wire.Buffer], jobs: deque[Job] | None = None) -> None:
         """Answer a message; with `jobs` a frame is put there instead, to be synthesized with others."""
         frame_id = -1
         try:
@@ -200,7 +199,7 @@ class RenderServer:
         return _refusal("failed", "the inference server failed at this frame", "Look at its log", frame_id)
 
     def _reply(
-        self, routing_id: bytes, message: Message, frames: Sequence[wire.Buffer], jobs: list[Job] | None
+        self, routing_id: bytes, message: Message, frames: Sequence[wire.Buffer], jobs: deque[Job] | None
     ) -> list[wire.Buffer]:
         if isinstance(message, Hello):
             return self._welcome(routing_id, message)
@@ -212,7 +211,10 @@ class RenderServer:
             if jobs is not None:
                 jobs.append(job)
                 return []
-            return self._finish(job, *session.render(job.model, job.frame, message))
+            output, reset = session.render(job.model, job.frame, message)
+            if output.is_under_way:
+                self._prepare_waiting()
+            return self._finish(job, output, reset)
         if isinstance(message, Look):
             return self._wish(routing_id, message)
         if isinstance(message, Bye):
@@ -287,16 +289,20 @@ class RenderServer:
 
     def _finish(self, job: Job, output: ModelOutput, reset: str) -> list[wire.Buffer]:
         """Return a picture as byte frames."""
+        begin_s = time.perf_counter()
+        rgb = output.rgb  # waits for the device
         rendered_s = time.perf_counter()
         request, session = job.request, job.session
         place = request.picture_offset_bytes if session.memory is not None else None
         codec = session.hello.picture_codec if place is None else "shared"
-        header = wire.plane_header("rgb", output.rgb, codec, place or 0)
+        header = wire.plane_header("rgb", rgb, codec, place or 0)
         stages_ms = {"decode": job.decoded_ms, **output.stages_ms}
+        if rendered_s - begin_s > _NOTICEABLE_S:
+            stages_ms["to_uint8"] = stages_ms.get("to_uint8", 0.0) + (rendered_s - begin_s) * 1e3
         rendered = Rendered(
             sequence=request.sequence, frame_id=request.frame_id, planes=(header,), stages_ms=stages_ms, reset=reset
         )
-        planes = wire.encode_planes((header,), [output.rgb], session.memory)
+        planes = wire.encode_planes((header,), [rgb], session.memory)
         stages_ms["encode"] = (time.perf_counter() - rendered_s) * 1e3
         return [wire.encode_header(rendered), *planes]
 
@@ -323,69 +329,6 @@ class RenderServer:
             self._complained.clear()
         self._complained.add(routing_id)
         return True
-
-
-def warm_up(model: Model) -> None:
-    """Step a model on an empty street, so that no client waits for what is prepared at the first steps.
-
-    It is one step more than the model looks back. Published generators take seconds for a frame: theirs are small.
-    """
-    sides = TRIAL_SIZE_HW if model.card.family == OWN_FAMILY else (TRIAL_SIZE_HW[0] // 2, TRIAL_SIZE_HW[1] // 2)
-    picture_B3HW = torch.zeros(1, 3, *sides, device=model.device) if "rgb" in model.card.planes else None
-    frame = ModelInput(
-        labels_BHW=torch.zeros(1, *sides, dtype=torch.uint8, device=model.device),
-        depth_B1HW=torch.full((1, 1, *sides), 10.0, device=model.device),
-        instances_B1HW=torch.zeros(1, 1, *sides, dtype=torch.int32, device=model.device),
-        first_B3HW=picture_B3HW,
-        motion=EngineMotion(float(sides[1]), np.eye(4)),
-    )
-    state = None
-    for step in range(model.card.past_frames + 1):
-        motion = EngineMotion(float(sides[1]), np.eye(4) + 0.1 * step * np.eye(4, k=3))
-        _, state = model.step(replace(frame, motion=motion), state)
-
-
-def run_server(
-    model_name: str,
-    listen: str,
-    device_name: str = "cpu",
-    ready: Callable[[str], None] | None = None,
-    secret_key: Path | None = None,
-    backend: BackendName = "auto",
-    *,
-    stabilise: bool = False,
-    max_batch: int = 1,
-    calibration: Path | None = None,
-) -> None:
-    """Load a model and serve it until an exception such as KeyboardInterrupt ends it; `stabilise` steadies it.
-
-    `ready` is called with the endpoint, its port filled in, once clients can connect.
-    """
-    sockets.check_listen(listen, secret_key)
-    options = ModelOptions(live_speed(device_name), stabilise=stabilise)
-    ranges = read_calibration(calibration) if calibration is not None else None
-    model = load_model(model_name, device_name, options, backend, calibration=ranges)
-    announce(model_name, model.device)
-    warm_up(model)
-    look_backend: BackendName = "auto" if backend == "int8" else backend  # its ranges are those of one model
-    looks = Looks(
-        model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, look_backend, stabilise)
-    )
-    with RenderServer(model, listen, secret_key=secret_key, looks=looks, max_batch=max_batch) as server:
-        log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
-        if ready is not None:
-            ready(server.endpoint)
-        server.serve()
-
-
-def _load_look(device_name: str, backend: BackendName, stabilise: bool, name: str, style: str) -> Model:
-    """A model that a client changes to, warmed up: its first frame must not be late."""
-    is_own = name in shipped_names()  # steady by themselves, and the only ones that other runtimes draw
-    chosen = read_style(style) if style else None
-    options = ModelOptions(live_speed(device_name), style=chosen, stabilise=stabilise and not is_own)
-    model = load_model(name, device_name, options, backend if is_own else "auto")
-    warm_up(model)
-    return model
 
 
 def _refusal(code: str, what: str, hint: str, frame_id: int) -> list[wire.Buffer]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +18,17 @@ END: Final = "<!-- vidrive bench: end -->"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure; `goal` 0 where there is none, `at_least` where more is better."""
+    """One measured figure; `goal` 0 where there is none, `at_least` where more is better.
+
+    With a `problem` nothing could be measured, and it says why.
+    """
 
     name: str
     value: float
     unit: str
     goal: float = 0.0
     at_least: bool = False
+    problem: str = ""
 
     @property
     def met(self) -> bool | None:
@@ -40,6 +46,9 @@ class Figure:
 def table(figures: Iterable[Figure]) -> Iterable[str]:
     """Yield a line a figure, for a terminal."""
     for figure in figures:
+        if figure.problem:
+            yield f"{figure.name:<30} not measured: {figure.problem}"
+            continue
         line = f"{figure.name:<30} {figure.value:9.2f} {figure.unit:<6}"
         yield line.rstrip() if figure.met is None else f"{line} {figure.bound}: {'yes' if figure.met else 'NO'}"
 
@@ -51,10 +60,30 @@ def markdown(figures: Iterable[Figure], machine: Mapping[str, str], command: str
     lines += ["| what | measured | goal |", "|---|---|---|"]
     for figure in figures:
         told = "" if figure.met is None else f"{figure.bound}: {'met' if figure.met else '**not met**'}"
-        lines.append(f"| {figure.name.strip()} | {figure.value:.2f} {figure.unit} | {told} |")
+        value = f"not measured: {figure.problem}" if figure.problem else f"{figure.value:.2f} {figure.unit}"
+        lines.append(f"| {figure.name.strip()} | {value} | {told} |")
     if limit:
         lines += ["", f"All at once, {limit}."]
     return "\n".join([*lines, END])
+
+
+def as_json(figures: Iterable[Figure], machine: Mapping[str, str], limit: str = "") -> str:
+    """Return machine and figures as a line of JSON; what was not measured has no value."""
+    told = [
+        {**asdict(figure), "met": figure.met, "value": None if math.isnan(figure.value) else figure.value}
+        for figure in figures
+    ]
+    return json.dumps({"machine": dict(machine), "figures": told, "verdict": limit})
+
+
+def write_json(path: Path, line: str) -> None:
+    """Write a line into a file, which is whole or the one before; raises OutputError."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_text(f"{line}\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "Name another file") from None
 
 
 def write_markdown(path: Path, part: str) -> None:

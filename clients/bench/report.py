@@ -76,7 +76,8 @@ def _counts(records: Sequence[FrameRecord]) -> Iterable[tuple[str, str, str]]:
 
 def _figure_row(figure: Figure) -> tuple[str, str, str]:
     told = "" if figure.met is None else f"{figure.bound}: {'met' if figure.met else 'not met'}"
-    return figure.name.strip(), f"{figure.value:.2f} {figure.unit}", told
+    value = f"not measured: {figure.problem}" if figure.problem else f"{figure.value:.2f} {figure.unit}"
+    return figure.name.strip(), value, told
 
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     prepare_process()  # before torch is imported, below
 
-    from renderer.server import run_server
+    from renderer.startup import run_server
 
     run_server(
         args.model,

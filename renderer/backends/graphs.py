@@ -19,7 +19,7 @@ from torch import Tensor
 log: Final = logging.getLogger("renderer")
 GRAPH_TOLERANCE: Final = 1e-3  # of a picture in [-1, 1]: a graph replays the very kernels that it recorded
 GRAPH_LEVELS: Final = 1.0  # the same of whole grey levels
-MAX_GRAPHS: Final = 4  # shapes; each graph keeps the memory of all its layers
+MAX_GRAPHS: Final = 6  # shapes, of a batch's sizes too; each graph keeps the memory of all its layers
 NUM_WARM_UPS: Final = 3
 
 Tensors: TypeAlias = tuple[Tensor, ...]
@@ -40,7 +40,8 @@ def record_graph(function: Callable[[], Tensors]) -> tuple[Tensors, Callable[[],
         for _ in range(NUM_WARM_UPS):  # chooses algorithms and allocates workspaces, which a graph cannot record
             function()
     torch.cuda.current_stream().wait_stream(side)
-    with torch.cuda.graph(graph):
+    # Only what this thread does counts: beside it another one may serve frames, or load a look.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         results = function()
     graph.replay()
     return results, graph.replay
@@ -82,14 +83,19 @@ class Recorded:
         self._name = name
         self._recordings: dict[tuple[tuple[int, ...], ...], _Recording | None] = {}
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether there is a recording, and none of the last few shapes was left to the function itself."""
+        return bool(self._recordings) and None not in self._recordings.values()
+
     def __call__(self, *inputs: Tensor) -> Tensors:
         """Return the results, in memory of their own."""
         shapes = tuple(tuple(tensor.shape) for tensor in inputs)
-        if shapes not in self._recordings:
-            while len(self._recordings) >= MAX_GRAPHS:
-                del self._recordings[next(iter(self._recordings))]
-            self._recordings[shapes] = self._record(inputs)
-        recording = self._recordings[shapes]
+        # Recording waits for the device, so that the one that makes room is not in use there any more.
+        recording = self._recordings.pop(shapes) if shapes in self._recordings else self._record(inputs)
+        self._recordings[shapes] = recording  # the one used last stands last
+        while len(self._recordings) > MAX_GRAPHS:
+            del self._recordings[next(iter(self._recordings))]
         if recording is None:
             return self._function(*inputs)
         for place, tensor in zip(recording.inputs, inputs, strict=True):

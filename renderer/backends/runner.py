@@ -83,5 +83,15 @@ class RecordedRunner:
         self._recorded = Recorded(lambda *frame: (eager(*frame),), recorder_for(device), "the generator")
 
     def __call__(self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> Tensor:
-        """Return the pictures, in memory of their own."""
-        return self._recorded(labels_BHW, warped_B3HW, valid_B1HW)[0]
+        """Return the pictures, in memory of their own.
+
+        A batch is filled up to a power of two with its last frame: clients come and go, and each size is a recording.
+        """
+        batch = labels_BHW.shape[0]
+        missing = (1 << (batch - 1).bit_length()) - batch
+        inputs = [_filled_up(tensor, missing) for tensor in (labels_BHW, warped_B3HW, valid_B1HW)]
+        return self._recorded(*inputs)[0][:batch]
+
+
+def _filled_up(tensor: Tensor, missing: int) -> Tensor:
+    return tensor if not missing else torch.cat([tensor, *[tensor[-1:]] * missing])

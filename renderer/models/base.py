@@ -12,19 +12,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.messages import ModelCard
-from renderer.backends.transfer import download, levels
+from renderer.backends.transfer import Download, begin_download, levels
 from renderer.inputs import ModelInput
 
 State = TypeVar("State")
 OWN_FAMILY: Final = "live"  # the family of the models that ship; the others are published generators
 
 
-@dataclass(frozen=True)
 class ModelOutput:
-    """A synthesized picture, rgb (H,W,3) u8 in host memory, and the durations of the stages that made it, in ms."""
+    """A synthesized picture, rgb (H,W,3) u8 in host memory, and the durations of the stages that made it, in ms.
 
-    rgb: NDArray[np.uint8]
-    stages_ms: Mapping[str, float]
+    The picture of a CUDA device may still be on its way, `is_under_way`: who reads `rgb` waits for it.
+    """
+
+    def __init__(self, rgb: NDArray[np.uint8] | Download, stages_ms: Mapping[str, float]) -> None:
+        self._rgb = rgb
+        self.stages_ms = stages_ms
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether reading the picture may have to wait."""
+        return isinstance(self._rgb, Download)
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture, when it is there."""
+        if isinstance(self._rgb, Download):
+            self._rgb = self._rgb.wait()
+        return self._rgb
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,6 @@ class Model(Protocol[State]):
         ...
 
 
-def truncate_to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
-    """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, cut off and not rounded, as upstream does."""
-    return download(levels(rgb_B3HW, rounded=False))
+def truncate_to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8] | Download:
+    """Return a picture of [-1, 1] as (H,W,3) u8, cut off and not rounded, as upstream does; see `begin_download`."""
+    return begin_download(levels(rgb_B3HW, rounded=False))

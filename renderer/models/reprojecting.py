@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bridge.protocol.messages import ModelCard
 from renderer.backends.runner import Runner, describe
-from renderer.backends.transfer import download, levels
+from renderer.backends.transfer import Download, begin_download, levels
 from renderer.inputs import ModelInput
 from renderer.models.base import ModelOutput
 from renderer.surface_tones import surface_tones, tones_of_labels
@@ -37,8 +37,8 @@ class ReprojectingModel:
     def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
         """Synthesize one frame; the stages are `warp`, which is all that geometry is for, `infer` and `to_uint8`.
 
-        Without a state, or without this frame's depth and motion, nothing of the last picture is used. On CUDA work
-        is queued, and the time to wait for it counts as `to_uint8`.
+        Without a state, or without this frame's depth and motion, nothing of the last picture is used. On CUDA all of
+        it is queued, and who reads the picture waits.
         """
         start_s = time.perf_counter()
         warped_B3HW, valid_B1HW = _temporal_input(frame, state)
@@ -48,7 +48,7 @@ class ReprojectingModel:
         warped_s = time.perf_counter()
         rgb_B3HW = self._runner(labels_BHW, warped_B3HW, valid_B1HW).clamp_(-1.0, 1.0)
         inferred_s = time.perf_counter()
-        rgb = to_uint8(rgb_B3HW)
+        rgb = begin_uint8(rgb_B3HW)
         converted_s = time.perf_counter()
         after = remember(rgb_B3HW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
         stages_ms = {
@@ -76,7 +76,7 @@ class ReprojectingModel:
         for number, frame in enumerate(frames):
             own_B3HW = rgb_B3HW[number : number + 1]
             begin_s = time.perf_counter()
-            rgb = to_uint8(own_B3HW)
+            rgb = begin_uint8(own_B3HW)
             stages_ms = {
                 "warp": (warped_s - start_s) * 1e3,
                 "infer": (inferred_s - warped_s) * 1e3,
@@ -102,10 +102,15 @@ def _temporal_input(frame: ModelInput, state: TemporalState | None) -> tuple[Ten
     return torch.zeros(1, 3, height_px, width_px, device=device), torch.zeros(1, 1, height_px, width_px, device=device)
 
 
+def begin_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8] | Download:
+    """Return a picture of [-1, 1] as (H,W,3) u8, rounded to nearest: in host memory, or on its way there from CUDA."""
+    if rgb_B3HW.device.type == "cpu":
+        return to_uint8(rgb_B3HW)
+    return begin_download(levels(rgb_B3HW, rounded=True))
+
+
 def to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8]:
-    """Return a picture of [-1, 1] as (H,W,3) u8 in host memory, rounded to nearest."""
-    if rgb_B3HW.device.type != "cpu":
-        return download(levels(rgb_B3HW, rounded=True))
+    """Return a picture of [-1, 1] in host memory as (H,W,3) u8, rounded to nearest."""
     _, _, height_px, width_px = rgb_B3HW.shape
     # Rounded plane by plane and interleaved as bytes: a quarter of the memory that interleaved floats would move.
     planes = rgb_B3HW.reshape(3 * height_px, width_px).numpy()

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from bridge.protocol.errors import RenderRefused, UsageError
 from renderer.backends.graphs import Recorded, recorder_for
-from renderer.backends.transfer import download, levels
+from renderer.backends.transfer import begin_download, levels
 from renderer.inputs import ModelInput, instance_edges, regions
 from renderer.models import style as styles
 from renderer.models.base import ModelOutput, truncate_to_uint8
@@ -50,7 +50,7 @@ class SpadeModel:
         self.network = prepare_spade(parts.network, parts.device, parts.speed)
         self.speed = parts.speed
         function = partial(whole_frame, self.network, parts.speed)
-        self._recorded = (
+        self.recorded = (
             Recorded(function, recorder_for(parts.device), parts.card.name) if parts.speed.recorded else None
         )
         if parts.style is not None and not self.config.latent_dim:
@@ -63,10 +63,10 @@ class SpadeModel:
         """Synthesize one frame; the stages are `infer` and `to_uint8`."""
         start_s = time.perf_counter()
         state = state or self._begin(frame)
-        if self._recorded is not None:
-            rgb_HW3 = self._recorded(*whole_inputs(self.config, frame, state.latent_BZ))[0]
+        if self.recorded is not None:
+            rgb_HW3 = self.recorded(*whole_inputs(self.config, frame, state.latent_BZ))[0]
             drawn_s = time.perf_counter()
-            rgb = download(rgb_HW3)
+            rgb = begin_download(rgb_HW3)
         else:
             picture_B3HW = draw(self.network, frame, state.latent_BZ, self.speed)
             drawn_s = time.perf_counter()

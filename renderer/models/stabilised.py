@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from renderer.backends.transfer import Download
 from renderer.inputs import ModelInput, signed_picture
 from renderer.models.base import Model, ModelOutput
-from renderer.models.reprojecting import to_uint8
+from renderer.models.reprojecting import begin_uint8
 from renderer.temporal import TemporalState, remember, warp_previous
 
 RECALL: Final = 0.9  # of the moved picture: a change of a surface is half followed after seven frames
@@ -49,13 +52,14 @@ class StabilisedModel:
         """
         output, own = self._model.step(frame, None if state is None else state.own)
         start_s = time.perf_counter()
-        rgb, rgb_B3HW = output.rgb, signed_picture(output.rgb, self.device)
+        rgb: NDArray[np.uint8] | Download = output.rgb
+        rgb_B3HW = signed_picture(output.rgb, self.device)
         if state is not None and frame.depth_B1HW is not None and frame.motion is not None:
             warped_B3HW, valid_B1HW = warp_previous(
                 state.steadied, frame.depth_B1HW, frame.instances_B1HW, frame.motion
             )
             rgb_B3HW = torch.lerp(rgb_B3HW, warped_B3HW, valid_B1HW * RECALL)
-            rgb = to_uint8(rgb_B3HW)
+            rgb = begin_uint8(rgb_B3HW)
         steadied = remember(rgb_B3HW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
         stages_ms = {**output.stages_ms, "stabilise": (time.perf_counter() - start_s) * 1e3}
         return ModelOutput(rgb, stages_ms), StabilisedState(own, steadied)

@@ -20,7 +20,7 @@ from torch import Tensor
 from bridge.protocol.errors import RenderRefused
 from bridge.protocol.messages import PlaneName
 from renderer.backends.graphs import Recorded, recorder_for
-from renderer.backends.transfer import download, levels
+from renderer.backends.transfer import begin_download, levels
 from renderer.inputs import ModelInput, instance_edges
 from renderer.layers import pool
 from renderer.models import beside, style
@@ -86,7 +86,7 @@ class Vid2vidModel:
         self._network = prepare(parts.network, parts.device, parts.speed, exact_modules(parts.config))
         self._speed = parts.speed
         function = partial(steady_frame, self._network, parts.speed)
-        self._recorded = (
+        self.recorded = (
             Recorded(function, recorder_for(parts.device), parts.card.name) if parts.speed.recorded else None
         )
 
@@ -94,8 +94,8 @@ class Vid2vidModel:
     def step(self, frame: ModelInput, state: Vid2vidState | None) -> tuple[ModelOutput, Vid2vidState]:
         """Synthesize one frame; the stages are `infer` and `to_uint8`."""
         start_s = time.perf_counter()
-        if self._recorded is not None and state is not None and is_steady(self._network.config, state):
-            return self._step_recorded(self._recorded, frame, state, start_s)
+        if self.recorded is not None and state is not None and is_steady(self._network.config, state):
+            return self._step_recorded(self.recorded, frame, state, start_s)
         drawn, after = advance(self._network, frame, state, self._speed)
         drawn_s = time.perf_counter()
         rgb = truncate_to_uint8(drawn.picture_B3HW)
@@ -108,7 +108,7 @@ class Vid2vidModel:
         planes = frame_planes(self._network.config, frame)
         rgb_HW3, *scales = recorded(*steady_inputs((*state.inputs, planes), state.pictures))
         drawn_s = time.perf_counter()
-        rgb = download(rgb_HW3)
+        rgb = begin_download(rgb_HW3)
         stages_ms = {"infer": (drawn_s - start_s) * 1e3, "to_uint8": (time.perf_counter() - drawn_s) * 1e3}
         pictures = tuple(tuple(scale.split(1)) for scale in scales)
         return ModelOutput(rgb, stages_ms), Vid2vidState((*state.inputs[1:], planes), pictures)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from bridge.protocol.messages import ModelCard
 from renderer.backends.graphs import MAX_GRAPHS, NUM_WARM_UPS, Recorded, record_plainly
 from renderer.backends.runner import EagerRunner, RecordedRunner
-from renderer.backends.transfer import download, levels, upload
+from renderer.backends.transfer import download, levels, stage, upload
 from renderer.inputs import ModelInput
 from renderer.models import spade, vid2vid
 from renderer.models.family import ModelParts, find_family
@@ -143,7 +144,7 @@ def test_nothing_that_is_recorded_waits_for_the_device() -> None:
     planes = [vid2vid.frame_planes(VID2VID, frame) for frame in frames[:3]]
     pictures = vid2vid._all_scales(tuple(torch.rand(1, 3, *SIZE_HW) for _ in range(2)), VID2VID.num_scales)
     network = Spade(SPADE).eval().requires_grad_(False)
-    functions: dict[str, tuple[Callable[..., object], tuple[Tensor, ...]]] = {
+    functions: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
         "live": (
             live,
             (frames[0].labels_BHW % 13, torch.zeros(1, 3, *SIZE_HW), torch.zeros(1, 1, *SIZE_HW)),
@@ -210,4 +211,8 @@ def test_bytes_on_the_device_are_those_of_the_host() -> None:
     picture = torch.rand(1, 3, 16, 24) * 2 - 1
     assert np.array_equal(download(levels(picture, rounded=True)), to_uint8(picture))
     plane = np.arange(12, dtype=np.int32).reshape(3, 4)
-    assert np.array_equal(download(upload(plane, CPU)), plane)
+    plane.flags.writeable = False  # as what has come over the wire
+    staged = stage(plane, np.int32, CPU)
+    assert np.array_equal(download(upload(staged, CPU)), plane)
+    staged[0, 0] = 7
+    assert plane[0, 0] == 0, "a copy of our own"
