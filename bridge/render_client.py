@@ -131,6 +131,11 @@ class RenderClient:
         return "" if self._card is None else self._card.name
 
     @property
+    def drawing_styles(self) -> tuple[str, ...]:
+        """The names of that model's styles; reads nothing, unlike `card`."""
+        return () if self._card is None else self._card.styles or ()
+
+    @property
     def connected(self) -> bool:
         """Whether a server has accepted this client and has not been lost since."""
         return self.card is not None

@@ -151,8 +151,13 @@ class DriveThread:
         now = names.index(self.model) if self.model in names else 0
         self.change_look(names[(now + direction) % len(names)], "")
 
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The names of the styles of the model that draws, its own first; () where it has no names for them."""
+        return self._client.drawing_styles if self._client is not None else ()
+
     def change_style(self, style: str) -> None:
-        """Change the style of the model that draws: a seed, "" its own."""
+        """Change the style of the model that draws: a seed or a name, "" its own."""
         self.change_look(self._wished[0], style)
 
     def change_look(self, model: str, style: str) -> None:

@@ -8,15 +8,20 @@ from torch.nn import functional as F
 
 
 class ClassTable(nn.Module):
-    """A learned vector for each label id: a 1x1 convolution of the one-hot stack, as a table look-up."""
+    """A learned vector for each label id: a 1x1 convolution of the one-hot stack, as a table look-up.
 
-    def __init__(self, num_labels: int, channels: int, scale: float = 1.0) -> None:
+    With styles, each has its own difference to what they share, and ids of style s begin at s * num_labels.
+    """
+
+    def __init__(self, num_labels: int, channels: int, scale: float = 1.0, num_styles: int = 0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_labels, channels) * scale)
+        self.styles = nn.Parameter(torch.zeros(num_styles, num_labels, channels)) if num_styles else None
 
     def forward(self, labels_BHW: Tensor) -> Tensor:
         """Return (B,C,H,W) for integer labels (B,H,W); channels last in memory."""
-        return F.embedding(labels_BHW, self.weight).permute(0, 3, 1, 2)
+        rows = self.weight if self.styles is None else (self.weight + self.styles).flatten(0, 1)
+        return F.embedding(labels_BHW, rows).permute(0, 3, 1, 2)
 
 
 class LabelResidual(nn.Module):
@@ -26,11 +31,11 @@ class LabelResidual(nn.Module):
     look-ups of scale and shift alone separate the classes well.
     """
 
-    def __init__(self, channels: int, num_labels: int) -> None:
+    def __init__(self, channels: int, num_labels: int, num_styles: int = 0) -> None:
         super().__init__()
         self.spread = nn.Conv2d(channels, channels, 3, padding=1)
         self.gather = nn.Conv2d(channels, channels, 3, padding=1)
-        self.modulation = ClassTable(num_labels, 2 * channels, scale=0.02)
+        self.modulation = ClassTable(num_labels, 2 * channels, scale=0.02, num_styles=num_styles)
 
     def forward(self, features_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
         """Return (B,C,H,W) for features and labels of the same height and width."""

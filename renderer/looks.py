@@ -1,7 +1,7 @@
 """Models that clients change to while they drive: loaded beside the server's work, kept for the next who asks.
 
 Nothing is loaded by a path that a client names: only the served model, those whose weights ship, and imported ones.
-A style is a seed, or a way between two seeds (see `renderer.models.style`): no file of the server's is read for it.
+A style is a seed, a name, or a way between two (see `renderer.models.style`): no file of the server's is read for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from bridge.protocol.messages import Look
 from renderer.models.base import Model
 
 MAX_LOADED: Final = 3
-_SEEDS: Final = re.compile(r"\d{1,10}(,\d{1,10},(0|1|0?\.\d{1,6}|1\.0))?")
+_END: Final = r"(\d{1,10}|[a-z][a-z0-9-]{0,31})"
+_STYLE: Final = re.compile(rf"{_END}(,{_END},(0|1|0?\.\d{{1,6}}|1\.0))?")
 _log: Final = logging.getLogger("renderer")
 
 LoadModel = Callable[[str, str], Model]
@@ -102,9 +103,10 @@ class Looks:
         name = look.model or self._served.card.name
         if name not in self.model_names:
             raise UsageError(f"this server has no model {name[:80]!r}", f"It has {', '.join(self.model_names)}")
-        if look.style and not _SEEDS.fullmatch(look.style):
+        if look.style and not _STYLE.fullmatch(look.style):
             raise UsageError(
-                f"the style {look.style[:80]!r} is no seed", "Write a number, or two and a share: 3,7,0.25"
+                f"the style {look.style[:80]!r} is no seed or name",
+                "Write a number, a name, or two and a share: 3,7,0.25",
             )
         key = name, look.style
         if key not in self._loaded:

@@ -92,7 +92,7 @@ def run_server(
 def _load_look(device_name: str, backend: BackendName, stabilise: bool, name: str, style: str) -> Model:
     """A model that a client changes to, warmed up: its first frame must not be late."""
     is_own = name in shipped_names()  # steady by themselves, and the only ones that other runtimes draw
-    chosen = read_style(style) if style else None
+    chosen = read_style(style, files=False) if style else None
     options = ModelOptions(live_speed(device_name), style=chosen, stabilise=stabilise and not is_own)
     model = load_model(name, device_name, options, backend if is_own else "auto")
     warm_up(model)

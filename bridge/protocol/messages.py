@@ -26,7 +26,10 @@ SidePx: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a served model is and needs; the client refuses a mismatch before it sends a frame."""
+    """What a served model is and needs; the client refuses a mismatch before it sends a frame.
+
+    `styles` are the names of its looks, its own first; a card of a model without named ones does not have the field.
+    """
 
     name: str
     family: str
@@ -38,6 +41,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     licence: str
     device: str = "cpu"
     dtype: str = "float32"
+    styles: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PlaneHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

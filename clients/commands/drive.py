@@ -48,7 +48,9 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--record", metavar="FILE.mp4|DIR", type=Path, help="write a video in simulation time, or a recording's folder"
     )
-    parser.add_argument("--style", metavar="SEED", default="", help="the look, for models with several")
+    parser.add_argument(
+        "--style", metavar="NAME|SEED", default="", help="the look, for models with several: cloudy, or A,B,SHARE"
+    )
     parser.add_argument("--pad", metavar="PRESET|FILE", default="", help="what a gamepad's or wheel's buttons do")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     parser.add_argument("--edits", metavar="NAME|FILE.yaml", default="", help="edit the label map by these rules")

@@ -66,8 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--style",
-        metavar="IMAGE|SEED",
-        help="the look, for models with several: a picture's, a random one by its number, or A,B,SHARE between two",
+        metavar="NAME|IMAGE|SEED",
+        help="the look, for models with several: by its name, a picture's, a random one by its number, or A,B,SHARE "
+        "between two",
     )
     parser.add_argument(
         "--edits",

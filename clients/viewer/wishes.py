@@ -15,7 +15,7 @@ from clients.viewer.window import Window
 
 MOUSE_MODES: Final = ("", "paint", "change class", "change object", "remove object")
 BRUSHES_PX: Final = (3.0, 6.0, 12.0, 24.0, 48.0)
-STYLES: Final = ("", "1", "2", "3", "4")
+STYLES: Final = ("", "1", "2", "3", "4")  # of models that have no names for theirs
 LEFT_BUTTON: Final = 1
 
 
@@ -51,8 +51,10 @@ class Wishes:
             self._drive.next_model(1 if action is Action.MODEL else -1)
             self._style = 0
         elif action is Action.STYLE:
-            self._style = (self._style + 1) % len(STYLES)
-            self._drive.change_style(STYLES[self._style])
+            named = self._drive.styles
+            styles = ("", *named[1:]) if named else STYLES
+            self._style = (self._style + 1) % len(styles)
+            self._drive.change_style(styles[self._style])
         else:
             return self._turn_brush(action)
         return True

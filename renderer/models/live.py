@@ -8,6 +8,7 @@ Label ids go through tables instead of one-hot convolutions; coarse levels read 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from renderer.tones import NUM_TONES
 
 SIZE_MULTIPLE_PX = 16
 _CONFIG_KEY = "config"
+_STYLES = ".styles"
 _NOISE_TILE_PX = 128
 _HEAD_REACH_PX = 4  # how far the last two convolutions look, rounded up to whole pixels of half the size
 
@@ -45,6 +47,8 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     labels alone. 0: the generator sees its past, and weighs it pixel by pixel as it has learnt."""
     tones: bool = False
     """Whether label ids carry tones (`renderer.tones`): `num_labels` counts them all."""
+    styles: tuple[str, ...] = ()
+    """The names of the looks that one file holds, the first of them its own; (): one look."""
     margin_px: int = 0
     """Columns drawn beyond the left edge and cut off again, where training left a stripe; a multiple of 16."""
 
@@ -68,14 +72,17 @@ class LiveGenerator(nn.Module):
     def __init__(self, config: LiveConfig | None = None) -> None:
         super().__init__()
         self.config = c = config or LiveConfig()
-        self.label_table = ClassTable(c.num_labels, c.label_channels)
+        num_styles = len(c.styles)
+        self.label_table = ClassTable(c.num_labels, c.label_channels, num_styles=num_styles)
         self.stem = nn.Conv2d(c.label_channels + 2 + 4 + c.noise, c.channels_4, 4, stride=4)
-        self.encode_4 = LabelResidual(c.channels_4, c.num_labels)
+        self.encode_4 = LabelResidual(c.channels_4, c.num_labels, num_styles)
         self.down_8 = nn.Conv2d(c.channels_4, c.channels_8, 3, stride=2, padding=1)
         self.down_16 = nn.Conv2d(c.channels_8, c.channels_16, 3, stride=2, padding=1)
-        self.trunk = nn.ModuleList(LabelResidual(c.channels_16, c.num_labels) for _ in range(c.num_blocks_16))
+        self.trunk = nn.ModuleList(
+            LabelResidual(c.channels_16, c.num_labels, num_styles) for _ in range(c.num_blocks_16)
+        )
         self.up_8 = nn.Conv2d(c.channels_16, c.channels_8, 1)
-        self.decode_8 = LabelResidual(c.channels_8, c.num_labels)
+        self.decode_8 = LabelResidual(c.channels_8, c.num_labels, num_styles)
         self.up_4 = nn.Conv2d(c.channels_8, c.channels_4, 1)
         self.head_4 = nn.Conv2d(c.channels_4, c.head_channels * 2, 3, padding=1)
         self.head_2 = nn.Conv2d(c.head_channels * 2 + c.label_channels, c.head_channels, 3, padding=1)
@@ -95,17 +102,25 @@ class LiveGenerator(nn.Module):
         return self.draw(labels_BHW, warped_B3HW, valid_B1HW).rgb_B3HW
 
     def draw(
-        self, labels_BHW: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor, place_B2HW: Tensor | None = None
+        self,
+        labels_BHW: Tensor,
+        warped_B3HW: Tensor,
+        valid_B1HW: Tensor,
+        place_B2HW: Tensor | None = None,
+        style_B: Tensor | None = None,
     ) -> LivePicture:
         """Return the picture with the raw one and the blend weight beside it; see `forward`.
 
-        place_B2HW: row and column of each pixel in the whole frame, [-1, 1], for frames that are crops of one.
+        place_B2HW: row and column of each pixel in the whole frame, [-1, 1], for frames that are crops of one ·
+        style_B: which of `styles` each frame is drawn in, int64; None: the first.
         """
         height_px, width_px = labels_BHW.shape[1:]
         if height_px % SIZE_MULTIPLE_PX or width_px % SIZE_MULTIPLE_PX:
             raise ValueError(f"a frame of {width_px}x{height_px} is no multiple of {SIZE_MULTIPLE_PX} px")
         margin_px = self.config.margin_px
         labels_BHW = _widen(labels_BHW.int()[:, None], margin_px)[:, 0]
+        if style_B is not None:
+            labels_BHW = labels_BHW + (style_B.int() * self.config.num_labels)[:, None, None]
         labels_4, labels_8, labels_16 = (labels_BHW[:, k // 2 :: k, k // 2 :: k] for k in (4, 8, 16))
         label_features = self.label_table(labels_BHW)
         place_B2HW = _place(label_features[..., margin_px:]) if place_B2HW is None else place_B2HW
@@ -125,6 +140,24 @@ class LiveGenerator(nn.Module):
         x_8 = self.decode_8(x_8 + upsample(self.up_8(x_16)), labels_8)
         x_4 = x_4 + upsample(self.up_4(x_8))
         return self._head(x_4, label_features, warped_B3HW, valid_B1HW)
+
+    def in_style(self, shares: Sequence[float]) -> LiveGenerator:
+        """Return the generator of one look, to be drawn with, at the cost of one without styles.
+
+        The shares are the style code: (1, 0) is the first style, (0.75, 0.25) a quarter of the way to the second.
+        Raises ValueError unless there is a share for each style, and their sum is 1.
+        """
+        if len(shares) != len(self.config.styles) or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"{len(shares)} shares of sum {sum(shares)} mix no {len(self.config.styles)} styles")
+        tensors = dict(self.state_dict())
+        shares_S = torch.tensor(shares, dtype=torch.float32)
+        for key in [key for key in tensors if key.endswith(_STYLES)]:
+            styles = tensors.pop(key)
+            table = key.removesuffix(_STYLES) + ".weight"
+            tensors[table] = tensors[table] + torch.tensordot(shares_S.to(styles), styles, 1)
+        plain = LiveGenerator(msgspec.structs.replace(self.config, styles=()))
+        plain.load_state_dict(tensors)
+        return plain.to(self.label_table.weight.device).eval().requires_grad_(False)
 
     def _head(self, x_4: Tensor, label_features: Tensor, warped_B3HW: Tensor, valid_B1HW: Tensor) -> LivePicture:
         """Bilinear to half size and sub-pixel to full size, then a plain convolution, which wipes the pattern of that.

@@ -19,7 +19,7 @@ from bridge.protocol.errors import UsageError
 from renderer.layers import pool
 from renderer.models.label_stack import LabelStack, first_convolutions
 from renderer.models.single_frame import NO_LIMIT, FeatureEncoder, GlobalGenerator, LocalEnhancer
-from renderer.models.style import BlendedStyle, PictureStyle, Style, VectorStyle
+from renderer.models.style import BlendedStyle, NamedStyle, PictureStyle, Style, VectorStyle, refuse_name
 
 
 class Pix2PixHDConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,6 +157,8 @@ def make_look(network: Pix2PixHD, style: Style, device: torch.device) -> Look:
     if isinstance(style, BlendedStyle):
         first, second = (make_look(network, end, device) for end in (style.first, style.second))
         return lambda regions, labels: torch.lerp(first(regions, labels), second(regions, labels), style.share)
+    if isinstance(style, NamedStyle):
+        refuse_name(style)
     if isinstance(style, VectorStyle):
         if len(style.values) != c.num_features:
             raise UsageError(

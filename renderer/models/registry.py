@@ -97,8 +97,6 @@ def load_model(
     preset = find_preset(name)
     if options is not None and options.stabilise:
         raise UsageError(f"{name} blends its pictures with the last ones by itself", "Leave --stabilise out")
-    if options is not None and options.style is not None:
-        style.refuse(name)
     if not preset.weights:
         raise WeightsError(
             f"the weights of {name} are not here: vidrive neither ships nor fetches what others published",
@@ -109,12 +107,17 @@ def load_model(
     sha256 = weights_catalogue.verify(path, weights_card)
     device = open_device(device_name)
     network = _load_network(preset.family, path)
+    chosen = None if options is None else options.style
+    if styles := network.config.styles:
+        network = network.in_style(style.style_shares(chosen, styles, name))
+    elif chosen is not None:
+        style.refuse(name)
     runner = make_runner(network, device, backend, calibration)
     runner = runner if wrap is None else wrap(runner)
     licence = weights_card.licence or preset.licence
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
-    card = make_card(preset, sha256, licence, device, numbers(runner))
+    card = make_card(preset, sha256, licence, device, numbers(runner), styles)
     return ReprojectingModel(card, runner, device, tones=network.config.tones)
 
 
@@ -130,7 +133,9 @@ def _load_network(family: str, path: Path) -> LiveGenerator:
         ) from None
 
 
-def make_card(preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: str) -> ModelCard:
+def make_card(
+    preset: ModelPreset, sha256: str, licence: str, device: torch.device, dtype: str, styles: tuple[str, ...] = ()
+) -> ModelCard:
     """Return what a client is told of a model that runs on a device in a precision."""
     return ModelCard(
         name=preset.name,
@@ -143,4 +148,5 @@ def make_card(preset: ModelPreset, sha256: str, licence: str, device: torch.devi
         licence=licence,
         device=device.type,
         dtype=dtype,
+        styles=styles or msgspec.UNSET,
     )

@@ -28,7 +28,7 @@ from renderer.models.semantic_map import SemanticMap
 from renderer.models.spade_checkpoint import adapt, apply_options, recognise
 from renderer.models.spade_networks import Spade, SpadeConfig, prepare_spade
 from renderer.models.speed import REFERENCE, Speed
-from renderer.models.style import BlendedStyle, PictureStyle, SeededStyle, Style
+from renderer.models.style import BlendedStyle, NamedStyle, PictureStyle, SeededStyle, Style, refuse_name
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ def style_vector(network: Spade, style: Style, device: torch.device) -> Tensor:
         return torch.lerp(first_BZ, second_BZ, style.share)
     if isinstance(style, SeededStyle):
         return torch.randn(1, c.latent_dim, generator=torch.Generator().manual_seed(style.seed)).to(device)
+    if isinstance(style, NamedStyle):
+        refuse_name(style)
     if isinstance(style, PictureStyle):
         if not c.encoder_width:
             raise UsageError("this model has no encoder to read a picture's style with", "Import the network E with it")

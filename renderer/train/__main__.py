@@ -22,6 +22,7 @@ import msgspec
 from bridge.protocol.errors import OutputError, UsageError, VidriveError, WeightsError
 from configs import preset_names
 from renderer.models.live import LiveGenerator, load_live
+from renderer.models.style import read_style, refuse, style_shares
 from renderer.train.arguments import add_arguments
 from renderer.train.card import write_model
 from renderer.train.check import check_photos
@@ -137,12 +138,16 @@ def _train_photos(
 ) -> int:
     photos, validation = _load_data(data, preset, open_drive)
     trainer = Trainer(preset, photos, load_feature_network(), args.seed)
+    if args.begin is not None:
+        _begin_from(trainer, args.begin)
     if args.resume:
         path = load_checkpoint(folder, trainer, _say)
         _say(f"goes on from step {trainer.step_index} of {path}")
     _say(f"{len(photos)} photos to learn from, {len(validation)} to look at; results go to {folder}")
     limit_s = None if args.minutes is None else args.minutes * 60
     complete = train(trainer, folder, validation or photos, _say, limit_s)
+    if complete and preset.data.styles:
+        photos, _ = _load_data(data, preset, open_drive, graded=False)
     metrics = _evaluate(trainer.average, preset, photos, validation) if complete else None
     weights = write_model(folder, trainer.average, preset, _command(args, preset), trainer.step_index, metrics)
     _say(f"{weights} is written" if complete else f"{weights} is written as it is; --resume goes on")
@@ -151,16 +156,32 @@ def _train_photos(
 
 def _measure(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
     preset = _read_preset(args)
-    try:
-        generator = load_live(args.evaluate)
-    except (ValueError, OSError) as error:
-        raise WeightsError(f"the weights {args.evaluate} cannot be used ({error})", "Get the file again") from None
-    photos, validation = _load_data(args.data, preset, open_drive)
+    generator = _load(args.evaluate)
+    style = read_style(args.style, files=False) if args.style else None
+    if styles := generator.config.styles:
+        generator = generator.in_style(style_shares(style, styles, args.preset))
+    elif style is not None:
+        refuse(args.preset)
+    photos, validation = _load_data(args.data, preset, open_drive, graded=False)
     metrics = _evaluate(generator, preset, photos, validation)
     if metrics is None:
         raise UsageError(f"{args.data} has no val/ to measure with", "Add a validation split")
     print(msgspec.json.format(msgspec.json.encode(metrics), indent=2).decode())
     return 0
+
+
+def _load(path: Path) -> LiveGenerator:
+    try:
+        return load_live(path)
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"the weights {path} cannot be used ({error})", "Get the file again") from None
+
+
+def _begin_from(trainer: Trainer, path: Path) -> None:
+    try:
+        trainer.begin_from(_load(path))
+    except ValueError as error:
+        raise WeightsError(f"the weights {path} do not fit the preset: {error}", "Choose those of its sizes") from None
 
 
 def _evaluate(
@@ -177,13 +198,15 @@ def _evaluate(
 
 
 def _load_data(
-    folder: Path, preset: TrainPreset, open_drive: OpenDrive | None
+    folder: Path, preset: TrainPreset, open_drive: OpenDrive | None, *, graded: bool = True
 ) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+    """Return the photos to learn from, graded as their styles say, and those to measure with, as they are."""
     if preset.recordings is not None:
         return _load_drives(folder, preset, preset.recordings, needed(open_drive))
     num_labels = preset.generator.num_labels
-    photos = load_photos(folder / "train", preset.data, num_labels)
-    validation = load_photos(folder / "val", preset.data, num_labels) if (folder / "val").is_dir() else []
+    style = preset.generator.styles[0] if preset.generator.styles else None
+    validation = load_photos(folder / "val", preset.data, num_labels, style) if (folder / "val").is_dir() else []
+    photos = load_photos(folder / "train", preset.data, num_labels, None if graded else style)
     return photos, validation
 
 
@@ -217,6 +240,7 @@ def _command(args: argparse.Namespace, preset: TrainPreset) -> str:
     words += [f"--steps {args.steps}"] if args.steps is not None else []
     words += [f"--teacher {args.teacher}"] if args.teacher else []
     words += [f"--set {setting}" for setting in args.set]
+    words += [f"--from {args.begin.name}"] if args.begin is not None else []
     words += [f"--seed {args.seed}"] if args.seed else []
     return " ".join(words)
 

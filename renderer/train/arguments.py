@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--minutes", type=_positive(float), metavar="M", help="stop after that long; --resume goes on")
     length.add_argument("--steps", type=_positive(int), metavar="N", help="length of a live run, not the preset's")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument(
+        "--from", type=Path, dest="begin", metavar="FILE", help="begin with the weights of a live model of these sizes"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of first weights and data order (default: 0)")
     parser.add_argument(
         "--set",
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--list", action="store_true", help="say which presets there are")
     what.add_argument("--check-data", action="store_true", help="say what is wrong with --data, and train nothing")
     what.add_argument("--evaluate", type=Path, metavar="FILE", help="measure a live weights file, and train nothing")
+    parser.add_argument("--style", default="", metavar="NAME", help="with --evaluate: which of the file's looks")
 
 
 def _positive(kind: type[int] | type[float]):

@@ -29,6 +29,7 @@ class TrainedCard(msgspec.Struct, frozen=True, kw_only=True):
     weights_sha256: str
     data: str
     citation: str
+    styles: tuple[str, ...] = ()
     command: str
     steps: int
     history: str = ""  # in what a file came about otherwise than by that command in one go
@@ -58,6 +59,7 @@ def write_model(
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
         data=preset.provenance.data,
         citation=preset.provenance.citation,
+        styles=generator.config.styles,
         command=command,
         steps=steps,
         history=history,

@@ -48,6 +48,8 @@ class ClipConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     single_share: float  # of the clips, which have one frame
     num_classes: int | None = None  # of label ids with tones; see `renderer.tones`
     tone_loss_share: float = 0.0  # of classes, in each clip, that lose their tones
+    focus_share: float = 0.0  # of the clips, which look at a pixel of one of these classes, where the photo has any
+    focus_ids: tuple[int, ...] = ()
     ground: GroundConfig
     motion: MotionConfig
     holes: HoleConfig
@@ -58,7 +60,7 @@ class ClipFrame:
     """One frame of a clip: rgb (H,W,3) u8, labels (H,W) u8, and how its pixels are found in the frame before.
 
     place_2HW: row and column in the canvas, [-1, 1] · source_HW2: grid for `grid_sample`, float32 · valid_HW: 1 where
-    the frame before shows the same, all 0 in a first frame.
+    the frame before shows the same, all 0 in a first frame · style: which one is shown.
     """
 
     rgb: NDArray[np.uint8]
@@ -66,17 +68,20 @@ class ClipFrame:
     place_2HW: NDArray[np.float32]
     source_HW2: NDArray[np.float32]
     valid_HW: NDArray[np.float32]
+    style: int = 0
 
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """A frame of each clip as tensors: photo_B3HW [-1, 1], labels_BHW uint8, and the rest float32; see `ClipFrame`."""
+    """A frame of each clip as tensors: photo_B3HW [-1, 1], labels_BHW uint8, style_B int64, and the rest float32; see
+    `ClipFrame`."""
 
     photo_B3HW: Tensor
     labels_BHW: Tensor
     place_B2HW: Tensor
     source_BHW2: Tensor
     valid_B1HW: Tensor
+    style_B: Tensor
 
 
 def check_photo_sizes(photos: Sequence[LabelledPhoto], config: ClipConfig) -> None:
@@ -129,6 +134,7 @@ class Clip:
             place_2HW=self._place(),
             source_HW2=(2 * previous_HW2 + 1) / size_px - 1,
             valid_HW=valid_HW,
+            style=self._style,
         )
 
     def _prepare(self, photo: LabelledPhoto) -> None:
@@ -160,8 +166,25 @@ class Clip:
         self._rgb = np.clip(exposed, 0, 255).astype(np.uint8)
         self._labels = labels
         self._near = np.ascontiguousarray(near, np.float32)
+        self._style = photo.style
         self._left = int(rng.integers(self._size_px[0] - config.width_px + 1))
         self._top = int(rng.integers(self._size_px[1] - config.height_px + 1))
+        if config.focus_share and rng.random() < config.focus_share:
+            self._look_at_focus()
+
+    def _look_at_focus(self) -> None:
+        """Move the crop so that a pixel of a class that matters is in it; classes have the same chance."""
+        rng, config = self._rng, self._config
+        classes = self._labels if config.num_classes is None else without_tones(self._labels, config.num_classes)
+        present = np.intersect1d(np.unique(classes), config.focus_ids)
+        if not present.size:
+            return
+        rows, columns = np.nonzero(classes == rng.choice(present))
+        chosen = int(rng.integers(rows.size))
+        middle_px = np.array([columns[chosen], rows[chosen]]) / self._kept_per_shown
+        crop_px = np.array([config.width_px, config.height_px])
+        corner_px = middle_px - crop_px * rng.uniform(0.25, 0.75, 2)
+        self._left, self._top = np.clip(corner_px, 0, np.array(self._size_px) - crop_px).astype(int).tolist()
 
     def _pixels(self) -> NDArray[np.float32]:
         rows, columns = np.mgrid[0 : self._config.height_px, 0 : self._config.width_px].astype(np.float32)
@@ -288,4 +311,5 @@ def stack_frames(frames: Sequence[ClipFrame]) -> ClipBatch:
         place_B2HW=stacked(lambda frame: frame.place_2HW),
         source_BHW2=stacked(lambda frame: frame.source_HW2),
         valid_B1HW=stacked(lambda frame: frame.valid_HW)[:, None],
+        style_B=torch.tensor([frame.style for frame in frames]),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import LabelError, UsageError
 from renderer.tones import NUM_TONES, ToneConfig, read_tones, with_tones
+from renderer.train.grade import StyleConfig, grade
 
 IMAGE_FOLDER: Final = "image"
 LABEL_FOLDER: Final = "label"
@@ -40,17 +42,20 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     excluded_drives: tuple[str, ...]
     lane_marks: LaneMarkConfig | None
+    styles: tuple[StyleConfig, ...] = ()
+    """The looks that a generator with styles learns, in the order of its own; () one look, of all photos."""
     tones: ToneConfig | None = None
     """How tones are read off the photos, for a generator with as many labels as classes times tones."""
 
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photo (H,W,3) u8 RGB, its label map (H,W) u8, and its file name without suffix."""
+    """A photo (H,W,3) u8 RGB, its label map (H,W) u8, its file name without suffix, and which style it shows."""
 
     name: str
     rgb: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    style: int = field(default=0, kw_only=True)
 
     @property
     def drive(self) -> str:
@@ -58,8 +63,13 @@ class LabelledPhoto:
         return _drive(self.name)
 
 
-def load_photos(folder: Path, config: DataConfig, num_labels: int) -> list[LabelledPhoto]:
+def load_photos(
+    folder: Path, config: DataConfig, num_labels: int, measured_style: str | None = None
+) -> list[LabelledPhoto]:
     """Return the pairs of FOLDER/image/NAME.jpg (or .png) and FOLDER/label/NAME.png, sorted by name, in memory.
+
+    Where there are styles, photos of one are followed by those of the next, graded as it says; or, to measure one, all
+    are of `measured_style` and as they are.
 
     Raises UsageError for a missing folder, a file without its partner or one that cannot be read, and LabelError for
     a label map that is no single channel of 8-bit ids below `num_labels`, or not of its photo's size.
@@ -71,7 +81,19 @@ def load_photos(folder: Path, config: DataConfig, num_labels: int) -> list[Label
             f"Put them into {IMAGE_FOLDER}/ and their label maps into {LABEL_FOLDER}/",
         )
     num_classes = num_labels if config.tones is None else num_labels // NUM_TONES
-    return [_load_pair(photo, labels, config, num_classes) for photo, labels in pairs]
+    names = [style.name for style in config.styles]
+    if measured_style is not None or not names:
+        style = names.index(measured_style) if measured_style in names else 0
+        return [_load_pair(photo, labels, config, num_classes, style) for photo, labels in pairs]
+    photos: list[LabelledPhoto] = []
+    for index, style in enumerate(config.styles):
+        for photo, labels in pairs:
+            if not style.drives or _drive(photo.stem) in style.drives:
+                photos += [_load_pair(photo, labels, config, num_classes, index, style)] * style.repeat
+    if not photos:
+        drives = ", ".join(sorted({drive for style in config.styles for drive in style.drives}))
+        raise UsageError(f"{folder} holds no photos of the drives {drives}", "Name its drives in data.styles")
+    return photos
 
 
 def mark_lanes(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], config: LaneMarkConfig) -> NDArray[np.uint8]:
@@ -121,7 +143,14 @@ def _refuse_single(folder: Path, names: Sequence[str], partner: str) -> None:
         )
 
 
-def _load_pair(photo_path: Path, labels_path: Path, config: DataConfig, num_classes: int) -> LabelledPhoto:
+def _load_pair(
+    photo_path: Path,
+    labels_path: Path,
+    config: DataConfig,
+    num_classes: int,
+    style: int,
+    grading: StyleConfig | None = None,
+) -> LabelledPhoto:
     bgr = _read(photo_path, cv2.IMREAD_COLOR)
     labels = _read(labels_path, cv2.IMREAD_UNCHANGED)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -138,9 +167,11 @@ def _load_pair(photo_path: Path, labels_path: Path, config: DataConfig, num_clas
             "Map the label maps to the preset's label space",
         )
     marked = labels if config.lane_marks is None else mark_lanes(rgb, labels, config.lane_marks)
+    if grading is not None:
+        rgb = grade(rgb, labels, grading, seed=zlib.crc32(photo_path.stem.encode()))
     if config.tones is not None:
         marked = with_tones(marked, read_tones(rgb, marked, config.tones), num_classes)
-    return LabelledPhoto(photo_path.stem, rgb, marked)
+    return LabelledPhoto(photo_path.stem, rgb, marked, style=style)
 
 
 def _read(path: Path, mode: int) -> NDArray[Any]:

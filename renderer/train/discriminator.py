@@ -84,6 +84,7 @@ class Discriminators(nn.Module):
     """All of them: patch discriminators, each at half the size of the one before, then the heads on features."""
 
     def __init__(self, num_labels: int, config: DiscriminatorConfig) -> None:
+        """`num_labels` counts the labels of all styles: those of style s begin at s times the labels of one."""
         super().__init__()
         self.head_levels = config.head_levels
         self.scales = nn.ModuleList(

@@ -49,8 +49,9 @@ def distil_preset(preset: TrainPreset, lesson: Lesson) -> TrainPreset:
         data=f"{lesson.num_pictures} pictures drawn by {lesson.teacher} of label maps",
         citation="",
     )
-    data = msgspec.structs.replace(preset.data, excluded_drives=(), lane_marks=None)
-    return msgspec.structs.replace(preset, name=PRESET_NAME, provenance=provenance, data=data)
+    data = msgspec.structs.replace(preset.data, excluded_drives=(), lane_marks=None, styles=())
+    generator = msgspec.structs.replace(preset.generator, styles=())
+    return msgspec.structs.replace(preset, name=PRESET_NAME, provenance=provenance, data=data, generator=generator)
 
 
 def teach(teacher: str, data: Path, out: Path, label_space: LabelSpace, say: Say) -> Lesson:

@@ -64,6 +64,11 @@ def find_train_preset(name: str) -> TrainPreset:
     except (ValueError, msgspec.DecodeError) as error:
         raise UsageError(f"the preset {name} does not fit: {error}", "Compare it with configs/train") from None
     _check_sizes(preset)
+    if preset.generator.styles != tuple(style.name for style in preset.data.styles):
+        raise UsageError(
+            f"the preset {preset.name} has other styles in its generator than in its data",
+            "Name the same ones in the same order",
+        )
     return preset
 
 

@@ -14,6 +14,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     batch_size: int
     precision: Literal["float32", "bfloat16"]
     generator_rate: float
+    style_rate: float = 1.0  # of what styles differ in, relative to the generator's
     discriminator_rate: float
     adam_betas: tuple[float, float]
     warm_up_steps: int

@@ -49,9 +49,11 @@ class _Frame:
     photo_B3HW: Tensor
     photo_levels: list[Tensor]
     labels_BHW: Tensor
+    judged_labels_BHW: Tensor
     place_B2HW: Tensor
     warped_B3HW: Tensor
     valid_B1HW: Tensor
+    style_B: Tensor | None
 
 
 class Trainer:
@@ -71,10 +73,11 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator = _channels_last(LiveGenerator(preset.generator))
-            self.discriminators = _channels_last(Discriminators(preset.generator.num_labels, preset.discriminators))
+            num_labels = preset.generator.num_labels * max(len(preset.generator.styles), 1)
+            self.discriminators = _channels_last(Discriminators(num_labels, preset.discriminators))
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(), schedule.generator_rate, schedule.adam_betas
+            _rate_groups(self.generator, schedule.style_rate), schedule.generator_rate, schedule.adam_betas
         )
         self._discriminator_optimizer = torch.optim.Adam(
             self.discriminators.parameters(), schedule.discriminator_rate, schedule.adam_betas
@@ -83,6 +86,20 @@ class Trainer:
         self._last_B3HW = torch.zeros(schedule.batch_size, 3, clips.height_px, clips.width_px)
         self._refused_in_a_row = 0
 
+    def begin_from(self, generator: LiveGenerator) -> None:
+        """Begin with the weights of a generator of the same sizes; styles that it has not begin as its own look.
+
+        Raises ValueError where its sizes are others.
+        """
+        before, after = generator.state_dict(), self.generator.state_dict()
+        if set(before) != {key for key in after if key in before or not key.endswith(".styles")}:
+            raise ValueError("they are not of the same layers")
+        for key, value in before.items():
+            if value.shape != after[key].shape:
+                raise ValueError(f"tensor {key} has shape {tuple(value.shape)}, the preset's {tuple(after[key].shape)}")
+            after[key].copy_(value)
+        self.average.load_state_dict(after)
+
     def step(self) -> StepReport:
         """Draw the next frames and learn from them; raises UsageError when the loss stays without a finite value."""
         schedule = self.preset.schedule
@@ -90,7 +107,11 @@ class Trainer:
         frame = self._next_frame()
         with self._precision():
             picture = self.generator.draw(
-                frame.labels_BHW, frame.warped_B3HW, frame.valid_B1HW, place_B2HW=frame.place_B2HW
+                frame.labels_BHW,
+                frame.warped_B3HW,
+                frame.valid_B1HW,
+                place_B2HW=frame.place_B2HW,
+                style_B=frame.style_B,
             )
             drawn_levels = self._feature_network.features(picture.rgb_B3HW)
         terms = self._terms(frame, picture.rgb_B3HW, drawn_levels)
@@ -144,7 +165,7 @@ class Trainer:
             (self._discriminator_optimizer, schedule.discriminator_rate),
         ):
             for group in optimizer.param_groups:
-                group["lr"] = rate * share
+                group["lr"] = rate * share * group.get("share", 1.0)
 
     @torch.no_grad()
     def _next_frame(self) -> _Frame:
@@ -155,13 +176,17 @@ class Trainer:
         ).clamp(-1, 1)
         with self._precision():
             photo_levels = self._feature_network.features(batch.photo_B3HW)
+        config = self.preset.generator
+        judged_labels_BHW = batch.labels_BHW.int() + (batch.style_B.int() * config.num_labels)[:, None, None]
         return _Frame(
-            batch.photo_B3HW,
-            photo_levels,
-            batch.labels_BHW,
-            batch.place_B2HW,
-            moved_B3HW * batch.valid_B1HW,
-            batch.valid_B1HW,
+            photo_B3HW=batch.photo_B3HW,
+            photo_levels=photo_levels,
+            labels_BHW=batch.labels_BHW,
+            judged_labels_BHW=judged_labels_BHW,
+            place_B2HW=batch.place_B2HW,
+            warped_B3HW=moved_B3HW * batch.valid_B1HW,
+            valid_B1HW=batch.valid_B1HW,
+            style_B=batch.style_B if config.styles else None,
         )
 
     def _terms(self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor]) -> dict[str, Tensor]:
@@ -182,8 +207,10 @@ class Trainer:
     ) -> tuple[list[Judgement], tuple[float, ...]]:
         """Let the discriminators learn; return what they said of the photos, detached, and the loss of each."""
         with self._precision():
-            real = self.discriminators(frame.photo_B3HW, frame.photo_levels, frame.labels_BHW)
-            drawn = self.discriminators(rgb_B3HW.detach(), [level.detach() for level in levels], frame.labels_BHW)
+            real = self.discriminators(frame.photo_B3HW, frame.photo_levels, frame.judged_labels_BHW)
+            drawn = self.discriminators(
+                rgb_B3HW.detach(), [level.detach() for level in levels], frame.judged_labels_BHW
+            )
         each = losses.discriminator_losses(real, drawn)
         if torch.isfinite(each).all():
             self._discriminator_optimizer.zero_grad()
@@ -199,7 +226,7 @@ class Trainer:
         """Return the loss terms of what the discriminators say, who learn nothing from it."""
         self.discriminators.requires_grad_(False)
         with self._precision():
-            drawn = self.discriminators(rgb_B3HW, levels, frame.labels_BHW)
+            drawn = self.discriminators(rgb_B3HW, levels, frame.judged_labels_BHW)
         self.discriminators.requires_grad_(True)
         return {
             "adversarial": losses.adversarial_loss(drawn),
@@ -240,6 +267,14 @@ def _stream(photos: Sequence[LabelledPhoto], seed: int, preset: TrainPreset) -> 
         return RecordedStream(recorded, preset.schedule.batch_size, seed, preset.clips)
     check_photo_sizes(photos, preset.clips)
     return ClipStream(photos, preset.schedule.batch_size, seed, preset.clips)
+
+
+def _rate_groups(generator: LiveGenerator, style_rate: float) -> list[dict[str, Any]]:
+    """Return the weights in groups of one rate: what styles differ in begins at nothing, and has a longer way."""
+    named = list(generator.named_parameters())
+    shared = {"params": [parameter for name, parameter in named if not name.endswith(".styles")]}
+    styles = {"params": [parameter for name, parameter in named if name.endswith(".styles")], "share": style_rate}
+    return [shared, styles] if styles["params"] else [shared]
 
 
 def _channels_last(network: _Network) -> _Network:

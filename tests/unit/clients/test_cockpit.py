@@ -40,6 +40,7 @@ class Drive:
         self.asked: list[str] = []
         self.desk = EditDesk(load_edits("town"))
         self.mouse = ""
+        self.styles: tuple[str, ...] = ()
         self.source: ControlSource | None = None
         self.timewarp = Timewarp()
 

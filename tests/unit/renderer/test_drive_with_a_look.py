@@ -41,7 +41,10 @@ def test_it_has_that_look_before_the_street_is_opened(start_server: StartServer,
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
-    [(("--model", "none"), "this server has no model 'none'"), (("--style", "dusk"), "the style 'dusk' is no seed")],
+    [
+        (("--model", "none"), "this server has no model 'none'"),
+        (("--style", "a/dusk"), "the style 'a/dusk' is no seed"),
+    ],
 )
 def test_a_look_that_cannot_be_had_ends_it(
     start_server: StartServer, tiny_model: ReprojectingModel, words: tuple[str, ...], sentence: str

@@ -51,7 +51,7 @@ class Loader:
         self.loaded.append((name, style))
         if name == "broken":
             raise UsageError("the weights of broken are damaged", "Get the file again")
-        return other_model(name, int(style or 99))
+        return other_model(name, int(style) if style.isdecimal() else 99 + len(style))
 
 
 @pytest.fixture
@@ -107,6 +107,21 @@ def test_a_seed_is_a_look_too(start_server: StartServer, looks: Looks, loader: L
     assert loader.loaded == [(OTHER, ""), (OTHER, "7"), (OTHER, "8")]
 
 
+def test_a_name_is_a_look_and_the_card_says_which_there_are(
+    start_server: StartServer, looks: Looks, loader: Loader, tiny_model: ReprojectingModel
+) -> None:
+    named = msgspec.structs.replace(tiny_model.card, styles=("spring", "cloudy"))
+    model = ReprojectingModel(named, EagerRunner(tiny_generator(), tiny_model.device, torch.float32), tiny_model.device)
+    with connected(start_server(model=model, looks=looks)) as client:
+        assert client.drawing_styles == ("spring", "cloudy")
+        for style in ("cloudy", "spring,cloudy,0.5"):
+            client.change_look(OTHER, style)
+            settle(client)
+            assert client.looks.style_in_use == style
+        assert client.drawing_styles == ()
+    assert loader.loaded == [(OTHER, "cloudy"), (OTHER, "spring,cloudy,0.5")]
+
+
 def test_frames_go_on_while_it_is_loaded_and_none_is_stale(
     start_server: StartServer, looks: Looks, loader: Loader
 ) -> None:
@@ -146,8 +161,10 @@ def test_what_cannot_be_is_one_sentence_and_the_drive_goes_on(
         rendered(client, street(1))
         client.change_look(model, style)
         settle(client)
-        with pytest.raises(type(client.looks.problem or ValueError), match=sentence):
-            raise client.looks.problem or ValueError
+        problem = client.looks.problem
+        assert problem is not None
+        with pytest.raises(type(problem), match=sentence):
+            raise problem
         assert client.card is not None
         assert client.card.name == "tiny"
         assert rendered(client, street(2)).reset == ""

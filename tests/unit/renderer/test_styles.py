@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -21,11 +22,13 @@ from renderer.models.spade_networks import Spade, SpadeConfig
 from renderer.models.speed import Speed
 from renderer.models.style import (
     BlendedStyle,
+    NamedStyle,
     PictureStyle,
     SeededStyle,
     Style,
     VectorStyle,
     read_style,
+    style_shares,
 )
 
 HEIGHT_PX, WIDTH_PX = 64, 128
@@ -118,16 +121,38 @@ def test_a_number_is_a_seed_and_a_file_is_what_it_holds(tmp_path: Path) -> None:
     assert read_style("12") == SeededStyle(12)
     alone, labelled = read_style(picture), read_style(f"{picture}+{tmp_path}/labels.png")
     assert isinstance(alone, PictureStyle) and alone.labels is None and np.array_equal(alone.rgb, photo())
-    assert isinstance(labelled, PictureStyle) and np.array_equal(labelled.labels, labels)
+    assert (
+        isinstance(labelled, PictureStyle) and labelled.labels is not None and np.array_equal(labelled.labels, labels)
+    )
     values = read_style(vector)
     assert isinstance(values, VectorStyle) and values.values.tolist() == [0, 1, 2, 3, 4, 5]
     blend = read_style(f"{picture},7,0.25")
     assert isinstance(blend, BlendedStyle) and isinstance(blend.first, PictureStyle)
     assert (blend.second, blend.share) == (SeededStyle(7), 0.25)
     assert read_style("1,2,1") == BlendedStyle(SeededStyle(1), SeededStyle(2), 1.0)
+    assert read_style("spring,cloudy,0.5") == BlendedStyle(NamedStyle("spring"), NamedStyle("cloudy"), 0.5)
+    with pytest.raises(UsageError, match=r"is no style|no way between"):
+        read_style(picture, files=False)
 
 
-@pytest.mark.parametrize("text", ["dusk", "-1", "1,2,3", "1,2", "1,0.5", "4294967296", "nan", "1,2,nan", "a.png+b.png"])
+def test_the_shares_of_named_styles_are_those_that_were_asked_for() -> None:
+    names = ("spring", "winter", "cloudy")
+    asked = {"": [1, 0, 0], "winter": [0, 1, 0], "5": [0, 0, 1], "spring,cloudy,0.25": [0.75, 0, 0.25]}
+    for text, shares in asked.items():
+        assert style_shares(read_style(text) if text else None, names, "small") == shares
+    with pytest.raises(UsageError, match=r"small has no such style. It has spring, winter, cloudy"):
+        style_shares(NamedStyle("dusk"), names, "small")
+
+
+@pytest.mark.parametrize(("family", "config"), [("spade", SPADE), ("pix2pixhd", REGIONS)])
+def test_a_name_means_nothing_to_published_generators(family: str, config: Any) -> None:
+    with pytest.raises(UsageError, match="no style of the name 'dusk'"):
+        model_of(family, config, NamedStyle("dusk"))
+
+
+@pytest.mark.parametrize(
+    "text", ["Dusk", "dusk.jpg", "-1", "1,2,3", "1,2", "1,0.5", "4294967296", "1,2,nan", "a,b", "a.png+b.png"]
+)
 def test_what_is_no_style_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         read_style(text)
@@ -208,9 +233,7 @@ def test_a_labelled_picture_lends_each_class_its_own_look() -> None:
 
 
 def test_what_a_model_has_not_is_refused_with_a_sentence() -> None:
-    bare = Pix2PixHDConfig(
-        **{name: getattr(REGIONS, name) for name in REGIONS.__struct_fields__} | {"cluster_rows": {}}
-    )
+    bare = msgspec.structs.replace(REGIONS, cluster_rows={})
     for family, config, style in (
         ("pix2pixhd", PLAIN, SeededStyle(1)),
         ("pix2pixhd", bare, SeededStyle(1)),
