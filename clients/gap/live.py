@@ -117,7 +117,11 @@ class LiveGap:
 
 
 def told(seen: Sequence[Counts], reference: Counts, apart: float, ratios: Sequence[float]) -> str:
-    """Return what the HUD says of label maps seen, beside a reference and what its drives are apart by."""
+    """Return what the HUD says of label maps seen: how many times as far from the reference's classes as its own drives
+    are from each other (`apart`, bits), how many times as many objects a frame, and the median flicker ratio.
+
+    Short, because a HUD leaves out the cells that its width has no room for.
+    """
     from clients.gap.measures import objects_per_frame, shannon_bits
     from clients.gap.statistics import total
 
@@ -125,7 +129,7 @@ def told(seen: Sequence[Counts], reference: Counts, apart: float, ratios: Sequen
     bits = shannon_bits(whole.pixels, reference.pixels)
     objects = sum(objects_per_frame(whole).values()) / sum(objects_per_frame(reference).values())
     flicker = f", flicker {np.median(ratios):.1f}x" if ratios else ""
-    return f"{bits:.3f} bit (drives {apart:.3f}), objects {objects:.1f}x{flicker}"
+    return f"labels {bits / apart:.1f}x, objects {objects:.1f}x{flicker}"
 
 
 def drives_apart(drives: Sequence[Counts]) -> float:
