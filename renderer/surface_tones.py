@@ -38,6 +38,8 @@ _BAY_M: Final = 2.6
 _SHOP_BAY_M: Final = 5.2
 _FRAME_M: Final = 0.14
 _PLOT_M: Final = 15.6  # of street front that has one look; not bounded where walls stand, at round numbers
+_WHEEL_M: Final = 0.64
+_FARTHEST_WHEEL_M: Final = 30.0
 _FAR: Final = 4096.0  # added before a fraction is taken, so that it is of a positive number
 _GROUND: Final = GroundConfig(  # of CamVid's camera
     ground_ids=(_ROAD, label_id(_SPACE, "sidewalk"), label_id(_SPACE, "road line")),
@@ -184,12 +186,18 @@ def _hash(values: Tensor) -> Tensor:
 
 
 def _car_tones(places: _Places, instances_N: Tensor | None, pixels: Tensor, ground_m: float) -> Tensor:
-    """Glass as a band around the body, shade below it, lamps at both ends; of parked cars by height alone."""
-    z = places.world(pixels)[2] - ground_m
-    tones = _body_tones(z, torch.full_like(z, 1.5))
-    if instances_N is None:
-        return tones
-    ids = instances_N[pixels]
+    """Glass as a band around the body, shade below it, wheels, lamps at both ends; of parked cars by height alone."""
+    height_m = places.world(pixels)[2] - ground_m
+    tones = _body_tones(height_m, torch.full_like(height_m, 1.5))
+    if instances_N is not None:
+        _lay_bodies(tones, places, instances_N[pixels], pixels)
+    tyre, hub = _wheels(places, pixels, height_m)
+    tones = torch.where(tyre, float(DARK), tones)
+    return torch.where(hub, float(BRIGHT), tones)
+
+
+def _lay_bodies(tones: Tensor, places: _Places, ids: Tensor, pixels: Tensor) -> None:
+    """Lay tones of vehicles whose pose is known, in place."""
     for body, world_from_body in _seen(ids, places.motion.bodies).items():
         mine = torch.nonzero(ids == body).squeeze(1)
         x, _, z = places.world(pixels[mine], np.linalg.inv(world_from_body))
@@ -197,7 +205,26 @@ def _car_tones(places: _Places, instances_N: Tensor | None, pixels: Tensor, grou
         lamp = (x.abs() > x.abs().max() - 0.3) & (z > 0.38 * top_m) & (z < 0.56 * top_m)
         part = torch.where(lamp, float(BRIGHT), _body_tones(z, top_m))
         tones[mine] = part + NUM_BRIGHTNESSES * ((body * 7) % NUM_TINTS)
-    return tones
+
+
+def _wheels(places: _Places, pixels: Tensor, height_m: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which pixels of vehicles are of a tyre, and of the hub in it: what stands on the road is a wheel.
+
+    A column of the picture in which a vehicle comes down to the ground shows a wheel there, as far up as one reaches,
+    unless bumper or body hang over in front of it.
+    """
+    columns, depth = pixels % places.width_px, places.depth_N[pixels]
+    near = (depth < _FARTHEST_WHEEL_M) & (height_m > -0.15)  # below the road's height it is a hill that tells nothing
+
+    def beside(lowest_m: float) -> Tensor:
+        """Whether pixels are in the plane of what comes as low in their column."""
+        down = near & (height_m < lowest_m)
+        none = torch.full((places.width_px,), torch.inf, device=depth.device)
+        foot_W = none.scatter_reduce(0, columns[down], depth[down], "amin")
+        return (depth - foot_W[columns]).abs() < 0.3
+
+    tyre = near & (height_m < _WHEEL_M) & beside(0.14)
+    return tyre, tyre & (height_m > 0.32 * _WHEEL_M) & (height_m < 0.7 * _WHEEL_M) & beside(0.06)
 
 
 _JACKETS: Final = (  # those that the photos' people show as more than black

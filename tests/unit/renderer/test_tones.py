@@ -113,6 +113,30 @@ def test_tones_of_a_vehicle_move_with_it() -> None:
     assert bool((brightness == PLAIN).any())
 
 
+def test_a_vehicle_has_wheels_where_it_stands_on_the_road() -> None:
+    """A parked car seen from its side at 8 m: its sill is 0.4 m above the road, two wheels come down to it."""
+    depth_m, row_m = 8.0, 8.0 / FOCAL_PX
+    road = round(HEIGHT_PX / 2 + 1.6 / row_m)  # the row of the road under the car
+
+    def row(height_m: float) -> int:
+        return round(road - height_m / row_m)
+
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), SKY, dtype=torch.uint8)
+    labels_BHW[:, road:] = ROAD
+    labels_BHW[:, row(1.4) : row(0.4), 60:200] = CAR
+    for left in (80, 160):
+        labels_BHW[:, row(0.4) : road, left : left + 16] = CAR
+    below_px = torch.arange(HEIGHT_PX) + 0.5 - HEIGHT_PX / 2
+    ground_m = (FOCAL_PX * 1.6 / below_px.clamp(min=0.1)).clamp(max=depth_m)  # the road is flat, the car upright on it
+    ground_m[: HEIGHT_PX // 2] = depth_m
+    depth_B1HW = ground_m[:, None].expand(1, 1, HEIGHT_PX, WIDTH_PX).contiguous()
+    toned = surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(0.0)))[0]
+    brightness = ((toned // NUM_CLASSES) % NUM_BRIGHTNESSES).numpy()
+    assert (brightness[row(0.3), 80:96] == BRIGHT).all() and (brightness[row(0.3), 160:176] == BRIGHT).all()  # hubs
+    assert (brightness[row(0.1), 80:96] == DARK).all() and (brightness[row(0.58), 80:96] == DARK).all()  # tyres
+    assert (brightness[row(0.58), 110:150] == PLAIN).all()  # bodywork between them
+
+
 def test_people_wear_dark_trousers_and_a_jacket_of_their_own() -> None:
     labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), SKY, dtype=torch.uint8)
     depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 10.0)
