@@ -12,7 +12,10 @@ from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LABEL_SPACES
 
 if TYPE_CHECKING:
-    from clients.gap.comparison import MapSet
+    from collections.abc import Sequence
+
+    from bridge.edits.rules import Edits
+    from clients.gap.comparison import MapSet, Result
     from clients.gap.report import Section
 
 DESCRIPTION = (
@@ -60,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fit-camera", action="store_true",
         help="search the camera (and traffic) that comes closest, for vidrive record --fit OUT/fit.yaml",
     )  # fmt: skip
+    parser.add_argument(
+        "--fit-classes", action="store_true",
+        help="search which other names for the synthetic classes come closer, for --edits OUT/classes.yaml",
+    )  # fmt: skip
+    parser.add_argument(
+        "--edits", metavar="NAME", default="",
+        help="rename synthetic classes first: a preset of configs/edits or a YAML file, rules of classes only",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("gap-report"), metavar="DIR", help="default: %(default)s")
 
 
@@ -78,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.synthetic is None:
         raise UsageError("there is nothing to compare", "Name label maps or a recording by --synthetic")
 
+    from bridge.edits.rules import NO_EDITS, load_edits
     from clients.gap.comparison import compare, count_set
     from clients.gap.gathering import Wish, gather
     from clients.gap.label_maps import find_maps
@@ -89,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
     wish.check()
     if args.fit_camera:
         _recordings(args.synthetic)
-    found = {"synthetic": find_maps(args.synthetic, args.labels, args.rate)}
+    edits = load_edits(args.edits) if args.edits else NO_EDITS
+    found = {"synthetic": find_maps(args.synthetic, args.labels, args.rate, edits)}
     if args.real is not None:
         found["real"] = find_maps(args.real, args.real_labels, args.rate)
     num_frames = sum(sequence.num_frames for sequences in found.values() for sequence in sequences)
@@ -102,13 +115,14 @@ def run(args: argparse.Namespace) -> int:
     real = counted.get("real") or load_reference()
     results = compare(counted["synthetic"], real)
     sections = gather(wish, found["synthetic"], found.get("real", []))
-    fit = _fit_camera(args, counted["synthetic"], real) if args.fit_camera else None
-    report = Report(counted["synthetic"], real, results, sections, fit)
+    fits = [_fit_classes(args, real, results)] if args.fit_classes else []
+    fits += [_fit_camera(args, counted["synthetic"], real, edits)] if args.fit_camera else []
+    report = Report(counted["synthetic"], real, results, sections, fits)
     write(report, args.out)
     for line in report.verdict():
         print(line)
-    if fit is not None:
-        print(f"camera: {fit.verdict}")
+    for fit in fits:
+        print(f"{fit.name}: {fit.verdict}")
     print(f"{args.out / 'index.html'}: the report", file=sys.stderr)
     return 0
 
@@ -125,7 +139,22 @@ def _recordings(synthetic: Path) -> list[Path]:
     return folders
 
 
-def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet) -> Section:
+def _fit_classes(args: argparse.Namespace, real: MapSet, results: Sequence[Result]) -> Section:
+    """Search names for the classes, write what was found, and return what it says."""
+    from clients.gap.class_fit import fit_classes, told, write_classes
+    from clients.gap.label_maps import find_maps, space_of
+    from clients.gap.report import Section
+
+    print("calling classes by other names", file=sys.stderr)
+    space = space_of(args.synthetic, args.labels)
+    fit = fit_classes(lambda edits: find_maps(args.synthetic, args.labels, 0.0, edits), space, real, results)
+    path = write_classes(fit, args.out)
+    how = f"Measure with them by: vidrive gap --edits {path}; draw with them by --edits of demo, drive and render."
+    gain = f"labels {fit.before:.2f} -> {fit.after:.2f} times the distance between real drives or more, with {path}"
+    return Section("classes", gain, (), (*told(fit), how))
+
+
+def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet, edits: Edits) -> Section:
     """Search the camera, write what was found, and return what it says."""
     from bridge.capture.presets import load_session
     from bridge.recording.reader import Recording
@@ -135,7 +164,7 @@ def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet) -> Se
 
     recordings, session = [Recording(folder) for folder in _recordings(args.synthetic)], load_session(SESSION)
     print("looking from other cameras", file=sys.stderr)
-    fitted = fit_camera(recordings, synthetic, real, session)
+    fitted = fit_camera(recordings, synthetic, real, session, edits)
     path = write_fit(fitted.fit, args.out)
     lines = told(fitted, recordings[0].manifest.rig, session)
     how = f"Drive with it by: vidrive record --fit {path} --out DIR, and measure DIR again."

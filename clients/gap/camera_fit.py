@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
+import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.capture.presets import Count, RigPreset, SessionPreset
+from bridge.edits.rules import NO_EDITS, Edits
 from bridge.protocol.errors import OutputError, RecordingError, UsageError
 from bridge.protocol.labels import map_labels
 from bridge.recording.reader import Recording
 from clients.gap.comparison import MapSet
-from clients.gap.label_maps import COMMON_SPACE
+from clients.gap.label_maps import COMMON_SPACE, renamed
 from clients.gap.measures import objects_per_frame, priors
 from clients.gap.statistics import GRID_HW, NUM_CLASSES, Counts, grid_of
 
@@ -96,12 +98,13 @@ def fit_camera(
     synthetic: MapSet,
     real: MapSet,
     session: SessionPreset,
+    edits: Edits = NO_EDITS,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Fitted:
     """Search the camera whose spatial class priors are closest to the real set's, and scale the session's traffic.
 
-    `session` is what the recordings were driven with, all with one camera. Raises RecordingError for other cameras or
-    a recording without depth.
+    `session` is what the recordings were driven with, all with one camera; `edits` rename classes. Raises
+    RecordingError for other cameras or a recording without depth.
     """
     rig = recordings[0].manifest.rig
     for other in recordings[1:]:
@@ -111,7 +114,7 @@ def fit_camera(
             )
     start: Vector = (rig.mount.z_m, rig.mount.pitch_deg, rig.fov_deg)
     num_frames = math.ceil(NUM_FRAMES / len(recordings))
-    views = [view for recording in recordings for view in _views(recording, num_frames)]
+    views = [view for recording in recordings for view in _views(recording, num_frames, edits)]
     theirs = priors(real.whole)
     tried: dict[Vector, float] = {}
 
@@ -183,10 +186,12 @@ class _View:
     size_hw: tuple[int, int]
 
 
-def _views(recording: Recording, num_frames: int) -> list[_View]:
+def _views(recording: Recording, num_frames: int, edits: Edits) -> list[_View]:
     if "depth_m" not in recording.manifest.planes:
         raise RecordingError(f"{recording.folder} has no depth to look from elsewhere by", "Record with vidrive record")
     chosen = np.unique(np.linspace(0, len(recording) - 1, min(num_frames, len(recording))).round().astype(int))
+    space = recording.manifest.label_space
+    names = renamed(edits, space)
     views = []
     for index in chosen:
         labels, depth = (recording.plane(name, int(index)) for name in ("labels", "depth_m"))
@@ -197,7 +202,7 @@ def _views(recording: Recording, num_frames: int) -> list[_View]:
         x = (np.arange(width_px) + 0.5 - width_px / 2) / focal_px
         y = (np.arange(height_px) + 0.5 - height_px / 2) / focal_px
         points = np.stack([x[None] * depth, y[:, None] * depth, depth]).reshape(3, -1).astype(np.float32)
-        mapped = map_labels(labels, recording.manifest.label_space, COMMON_SPACE)
+        mapped = map_labels(np.asarray(cv2.LUT(labels, names), np.uint8), space, COMMON_SPACE)
         views.append(_View(mapped.ravel(), points, (height_px, width_px)))
     return views
 

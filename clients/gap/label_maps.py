@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.edits.rules import BEHIND, NO_EDITS, Edits
 from bridge.protocol.errors import LabelError, UsageError
-from bridge.protocol.labels import map_labels
+from bridge.protocol.labels import label_id, map_labels
 from bridge.recording.reader import Recording
 from clients.gap.datasets import label_folders, recordings_in
 from renderer.label_pictures import read_label_map
@@ -38,20 +39,20 @@ class MapSequence:
     rate_hz: float = 0.0
 
 
-def find_maps(root: Path, space: str, rate_hz: float = 0.0) -> list[MapSequence]:
+def find_maps(root: Path, space: str, rate_hz: float = 0.0, edits: Edits = NO_EDITS) -> list[MapSequence]:
     """Return the sequences of label maps under a path; `space` is the label space of PNGs, a recording knows its own.
 
     The path is a folder of PNGs or of folders of them, a data set's root (see `datasets`), a recording, or a folder of
     recordings, each of which is a sequence.
 
-    `rate_hz` is how many PNGs there are to a second, 0: nobody knows.
+    `rate_hz` is how many PNGs there are to a second, 0: nobody knows. `edits` rename classes first.
 
     In a plain folder the names say which maps belong together: all but their last number. Raises UsageError,
-    LabelError or RecordingError for what holds no label maps.
+    LabelError or RecordingError for what holds no label maps, UsageError for edits that do more than rename.
     """
     recordings = recordings_in(root)
     if recordings:
-        return [_of_recording(recording) for recording in recordings]
+        return [_of_recording(recording, edits) for recording in recordings]
     groups: dict[str, list[Path]] = {}
     for folder in label_folders(root):
         for sequence in find_sequences(folder):
@@ -60,7 +61,16 @@ def find_maps(root: Path, space: str, rate_hz: float = 0.0) -> list[MapSequence]
                 groups.setdefault(prefix, []).append(path)
     if sum(map(len, groups.values())) < 2:
         raise UsageError(f"{root} holds one label map, and a gap needs more", "Give at least a few dozen")
-    return [MapSequence(name, len(paths), _PngMaps(tuple(paths), space), rate_hz) for name, paths in groups.items()]
+    table = renamed(edits, space)
+    return [
+        MapSequence(name, len(paths), _PngMaps(tuple(paths), space, table), rate_hz) for name, paths in groups.items()
+    ]
+
+
+def space_of(root: Path, space: str) -> str:
+    """Return the label space of the label maps under a path: `space`, or what its first recording says."""
+    recordings = recordings_in(root)
+    return Recording(recordings[0]).manifest.label_space if recordings else space
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,12 @@ class _PngMaps:
 
     paths: tuple[Path, ...]
     space: str
+    table: NDArray[np.uint8]
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         path = self.paths[index]
         try:
-            return to_common(read_label_map(path), self.space)
+            return to_common(_looked_up(read_label_map(path), self.table), self.space)
         except LabelError as error:
             what = error.what if str(path) in error.what else f"{path}: {error.what}"
             raise LabelError(what, error.hint) from None
@@ -84,13 +95,14 @@ class _RecordedMaps:
     """Reads a recording's label maps."""
 
     folder: Path
+    table: NDArray[np.uint8]
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         recording = _opened(self.folder)
         labels = recording.plane("labels", index)
         if labels is None:
             raise UsageError(f"{self.folder} has no label map {index}", "Record again")
-        return to_common(labels, recording.manifest.label_space)
+        return to_common(_looked_up(labels, self.table), recording.manifest.label_space)
 
 
 @lru_cache(maxsize=2)
@@ -99,12 +111,34 @@ def _opened(folder: Path) -> Recording:
     return Recording(folder)
 
 
-def _of_recording(folder: Path) -> MapSequence:
+def _of_recording(folder: Path, edits: Edits) -> MapSequence:
     recording = Recording(folder)
     times_s = [row.time_s for row in recording.rows]
     lasts_s = times_s[-1] - times_s[0]
     rate_hz = (len(times_s) - 1) / lasts_s if lasts_s > 0 else 0.0
-    return MapSequence(folder.name, len(recording), _RecordedMaps(folder), rate_hz)
+    return MapSequence(
+        folder.name, len(recording), _RecordedMaps(folder, renamed(edits, recording.manifest.label_space)), rate_hz
+    )
+
+
+def _looked_up(label_map: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.LUT(label_map, table), np.uint8)
+
+
+def renamed(edits: Edits, space: str) -> NDArray[np.uint8]:
+    """Return (256,) u8: the id that each id of a label space becomes by the rules that are on.
+
+    Raises UsageError for paint, and for rules that need more than a label map: of objects, or "behind".
+    """
+    table = np.arange(256, dtype=np.uint8)
+    active = [rule for rule in edits.rules if rule.enabled]
+    for rule in reversed(active):  # the first that fits is written last
+        if not rule.classes or rule.to == BEHIND:
+            raise UsageError(f"the rule {rule.title!r} is not of classes alone", "Name edits that rename classes")
+        table[[label_id(space, name) for name in rule.classes]] = label_id(space, rule.to)
+    if edits.dabs:
+        raise UsageError("these edits hold paint, and label maps have no places", "Name edits that rename classes")
+    return table
 
 
 def to_common(label_map: NDArray[np.uint8], space: str) -> NDArray[np.uint8]:

@@ -59,12 +59,12 @@ class Report:
     real: MapSet
     results: Sequence[Result]
     sections: Sequence[Section] = field(default=())
-    camera: Section | None = None  # what a camera's fit found
+    fits: Sequence[Section] = field(default=())  # what a search for the camera or the classes found
 
     @property
     def all_sections(self) -> list[Section]:
         """Every part beside label maps."""
-        return [*self.sections, *([] if self.camera is None else [self.camera])]
+        return [*self.sections, *self.fits]
 
     def verdict(self) -> list[str]:
         """Three lines for the terminal."""

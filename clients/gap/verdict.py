@@ -22,12 +22,17 @@ def worst(results: Sequence[Result]) -> list[Result]:
     return sorted(beyond, key=lambda r: r.times_floor, reverse=True)
 
 
+def times_apart(results: Sequence[Result]) -> float:
+    """Return how many times their floors the measures are, the geometric mean; NaN if no floor is known."""
+    times = [r.times_floor for r in results if math.isfinite(r.times_floor)]
+    return float(np.exp(np.mean(np.log(np.maximum(times, 1e-3))))) if times else float("nan")
+
+
 def verdict(results: Sequence[Result], synthetic: MapSet, real: MapSet) -> list[str]:
     """Return three lines: how far, where most, and which classes."""
     known_results = [r for r in results if not math.isnan(r.times_floor) or r.floor == r.value == 0]
-    times = [r.times_floor for r in results if math.isfinite(r.times_floor)]
     farthest = worst(results)
-    how_far = float(np.exp(np.mean(np.log(np.maximum(times, 1e-3))))) if times else float("nan")
+    how_far = times_apart(results)
     known = f"{len(farthest)} of {len(known_results)} measures clearly beyond what real drives differ by"
     named = ", ".join(f"{r.measure.name} {_times(r)}" for r in farthest[:3]) or "none"
     return [
@@ -84,6 +89,9 @@ def advice(results: Sequence[Result], synthetic: MapSet, real: MapSet) -> list[s
         )
     if by_name["vocabulary"].value > 0:
         only_synthetic, only_real = vocabulary(synthetic.whole, real.whole)
-        lines += [f"Map some class to {name}, or add it to the scene: it is never shown" for name in only_real]
+        lines += [
+            f"Map some class to {name} (--fit-classes tries which), or add it to the scene: it is never shown"
+            for name in only_real
+        ]
         lines += [f"Map {name} to another class: the real set does not have it" for name in only_synthetic]
     return lines
