@@ -25,6 +25,7 @@ from torch import Tensor
 from bridge.protocol.errors import VidriveError
 from bridge.protocol.messages import ModelCard
 from renderer import weights_catalogue
+from renderer.backends import kernel_trial, kernels
 from renderer.backends.choice import BACKEND_NAMES, make_runner
 from renderer.backends.compiled import first_line, trial_inputs
 from renderer.backends.runner import EagerRunner, RecordedRunner, Runner
@@ -81,6 +82,8 @@ class GeneratorTrial:
     flops: float
     psnr_db: tuple[float, ...]
     is_recorded: bool
+    libraries_ms: float
+    """As served, but for own kernels; as served where none is used."""
 
 
 def matrix_peak_flops(device: torch.device) -> float:
@@ -121,17 +124,21 @@ def measure_generator(generator: Generator, device: torch.device) -> GeneratorTr
     del plain
     layers_ms = _step_ms(model(msgspec.structs.replace(served_speed, recorded=False)), held, device)
     picture_B3HW = torch.zeros(1, 3, *size_hw, device=device)
+    served_ms = libraries_ms = _step_ms(served, held, device)
+    if served_speed.kernels:
+        libraries_ms = _step_ms(model(msgspec.structs.replace(served_speed, kernels=())), held, device)
     return GeneratorTrial(
         size_wh=(size_hw[1], size_hw[0]),
         plain_ms=plain_ms,
         layers_ms=layers_ms,
-        served_ms=_step_ms(served, held, device),
+        served_ms=served_ms,
         whole_ms=_step_ms(served, held, device, moved=True),
         beside_ms=_beside_ms(served, held, device),
         copy_ms=median_ms(lambda: download(levels(picture_B3HW, rounded=False)), device),
         flops=flops,
         psnr_db=ratios,
         is_recorded=served.recorded.is_recorded,
+        libraries_ms=libraries_ms,
     )
 
 
@@ -295,8 +302,26 @@ def told(trial: GeneratorTrial, peak_flops: float) -> Iterator[tuple[str, float,
     yield "share of the matrix peak", 100 * trial.flops / (drawing_ms / 1e3) / peak_flops, "%"
     yield "times faster than float32 layer by layer", trial.plain_ms / trial.served_ms, "times"
     yield "times faster than float16 layer by layer", trial.layers_ms / trial.served_ms, "times"
+    yield "times faster than without own kernels", trial.libraries_ms / trial.served_ms, "times"
     yield "lowest PSNR of float16", min(trial.psnr_db, default=math.nan), "dB"
     yield "planes and picture on their way, one client", max(0.0, trial.whole_ms - drawing_ms), "ms"
+
+
+def measure_kernels(device: torch.device) -> Iterator[tuple[str, float, str]]:
+    """Yield each own kernel's time as against torch's layers, and what is wrong: it fails, or draws something else."""
+    if device.type != "cuda" or not kernels.are_here():
+        return
+    with torch.inference_mode():
+        for trial in kernel_trial.trials(device, kernel_trial.SIZE_HW):
+            yield f"the kernel {trial.name}", *_kernel_ratio(trial)
+
+
+def _kernel_ratio(trial: kernel_trial.Trial) -> tuple[float, str]:
+    try:
+        apart = kernel_trial.disagreement(trial)
+        return kernel_trial.ratio(trial), "" if apart <= kernel_trial.RELATIVE else f"{apart:.3g} off torch's"
+    except Exception as error:  # noqa: BLE001 - one that fails is a line of the result
+        return math.nan, f"{type(error).__name__}: {first_line(error)}"
 
 
 def measure_backends(device: torch.device) -> Iterator[tuple[str, float, str]]:

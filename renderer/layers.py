@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -103,9 +105,13 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3),
             StatNorm(channels, affine),
         )
+        self.norm_and_sum: Callable[[Tensor, Tensor], Tensor] | None = None
+        """In place of the last norm, which is left out then, and of the sum."""
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return (B,C,H,W)."""
+        if self.norm_and_sum is not None:
+            return self.norm_and_sum(self.conv_block(features_BCHW), features_BCHW)
         return features_BCHW + self.conv_block(features_BCHW)
 
 
@@ -134,3 +140,15 @@ def head(channels_in: int, channels: int, activation: nn.Module | None) -> list[
 def pool(planes_BCHW: Tensor) -> Tensor:
     """Return planes at half the size: means over 3x3 pixels, those beyond the border not counted."""
     return F.avg_pool2d(planes_BCHW, 3, stride=2, padding=1, count_include_pad=False)
+
+
+def warp(picture_B3HW: Tensor, flow_B2HW: Tensor) -> Tensor:
+    """Return the picture sampled at each pixel plus its flow, bilinear, border pixels repeated beyond the border.
+
+    Pixel centres of the corners are -1 and 1, as `grid_sample` had it when the networks were trained.
+    """
+    height_px, width_px = flow_B2HW.shape[2:]
+    x = torch.linspace(-1, 1, width_px, device=flow_B2HW.device) + flow_B2HW[:, 0] / ((width_px - 1) / 2)
+    y = torch.linspace(-1, 1, height_px, device=flow_B2HW.device)[:, None] + flow_B2HW[:, 1] / ((height_px - 1) / 2)
+    grid_BHW2 = torch.stack([x, y], dim=3)
+    return F.grid_sample(picture_B3HW, grid_BHW2, mode="bilinear", padding_mode="border", align_corners=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from renderer.layers import StatNorm, pool
+from renderer.layers import warp as warped_by
 from renderer.models import imaginaire
 from renderer.models.imaginaire_networks import GUIDANCE_CHANNELS, Imaginaire, ImaginaireConfig
 from renderer.models.label_stack import FramePlanes, LabelStack, make_stacks
@@ -25,7 +26,6 @@ from renderer.models.spade_networks import Spade, SpadeConfig
 from renderer.models.speed import REFERENCE
 from renderer.models.vid2vid_config import Vid2vidConfig
 from renderer.models.vid2vid_networks import Vid2vid
-from renderer.models.vid2vid_networks import warp as warped_by
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def measure_gpu(device_name: str, num_frames: int, *, apart: bool | None = None)
         Part("matrix products and transfers", _device, (device_name,), MOST_S),
         *(Part(preset, _generator, (preset, device_name), MOST_S) for preset in GOALS_MS),
         Part(f"{NUM_SESSIONS} sessions", _sessions, (device_name, num_frames), MOST_S),
+        Part("own kernels", _kernels, (device_name,), MOST_S),
         Part("backends", _backends, (device_name,), MOST_S),
     ]
     yield from measure_parts(parts, BUDGET_S, apart=on_gpu if apart is None else apart)
@@ -86,6 +87,14 @@ def _sessions(device_name: str, num_frames: int) -> Iterable[Figure]:
     yield Figure("    p95", float(p95_ms), "ms", goal=33.0 if on_gpu else 0.0)
     slowest_ms = max(float(np.percentile(mine, 95)) for mine in times.latency_ms)
     yield Figure("    p95 of the session that waits longest", slowest_ms, "ms")
+
+
+def _kernels(device_name: str) -> Iterable[Figure]:
+    from renderer.backends.runner import open_device
+    from renderer.gpu_trial import measure_kernels
+
+    for name, ratio, problem in measure_kernels(open_device(device_name)):
+        yield Figure(name, ratio, "times torch's time", goal=0.95, problem=problem)
 
 
 def _backends(device_name: str) -> Iterable[Figure]:

@@ -199,6 +199,10 @@ def check_gpu() -> Finding:
     from renderer.backends.choice import install_hint, missing_packages
 
     name = torch.cuda.get_device_name()
+    if importlib.util.find_spec("triton") is None:
+        return Finding(
+            "gpu", "note", f"generators run as CUDA graphs on {name}, but without own kernels", "pip install triton"
+        )
     if missing_packages("tensorrt"):
         return Finding(
             "gpu", "note", f"generators run as CUDA graphs on {name}; TensorRT can be added", install_hint("tensorrt")

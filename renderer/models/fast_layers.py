@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from renderer.layers import StatNorm
+from renderer.models.own_kernels import NormKernel, merge_norms
 from renderer.models.speed import Speed
 
 WINOGRAD_CHANNELS: Final = 512  # below, transforming costs more than it saves
@@ -33,6 +34,8 @@ def prepare(network: Network, device: torch.device, speed: Speed, exact: tuple[s
         network.to(dtype)
         for name in exact:
             network.get_submodule(name).float()
+    if "norm" in speed.kernels:
+        merge_norms(network)
     for module in list(network.modules()):
         if not isinstance(module, nn.Sequential):
             continue
@@ -40,7 +43,7 @@ def prepare(network: Network, device: torch.device, speed: Speed, exact: tuple[s
             if speed.fused_norms and isinstance(layer, nn.ReLU) and index and isinstance(module[index - 1], StatNorm):
                 layer.inplace = True
             if device.type == "cpu" and dtype == torch.float32 and isinstance(layer, nn.Conv2d):
-                before_norm = index + 1 < len(module) and isinstance(module[index + 1], StatNorm)
+                before_norm = index + 1 < len(module) and isinstance(module[index + 1], StatNorm | NormKernel)
                 module[index] = _faster(layer, speed, is_head=not before_norm)
     if speed.channels_last and device.type != "meta":
         for parameter in network.parameters():

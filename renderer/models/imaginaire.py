@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bridge.protocol.errors import RenderRefused
 from renderer.inputs import ModelInput
+from renderer.layers import warp
 from renderer.models import guidance
 from renderer.models import style as styles
 from renderer.models.base import ModelOutput, truncate_to_uint8
@@ -34,7 +35,6 @@ from renderer.models.imaginaire_networks import (
 )
 from renderer.models.semantic_map import SemanticMap, SizedMap, stacked
 from renderer.models.speed import REFERENCE, Speed
-from renderer.models.vid2vid_networks import warp
 
 EXACT: Final = ("G.flow_network_temp.conv_flow", "G.flow_network_temp.conv_mask")
 

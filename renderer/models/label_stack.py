@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from renderer.backends import kernels
 from renderer.inputs import one_hot
 from renderer.layers import pool
 from renderer.models.speed import Speed
@@ -48,6 +49,33 @@ class LabelStack:
     merged: bool
     mixed: Tensor | None = None
     """The pixels, (N,) flat, whose surroundings are not all alike; None where a plain convolution serves better."""
+    kinds: Kinds | None = None
+    """What each pixel is, in place of planes, where the kernel reads that."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What each pixel of several frames is, (T,H,W) uint8: its label, or with edges twice that, and one more on one."""
+
+    kinds_THW: Tensor
+    num_labels: int
+    edges: bool
+
+    @classmethod
+    def of(cls, frames: Sequence[FramePlanes], num_labels: int) -> Kinds | None:
+        """Return those of frames, None where they are not labels."""
+        if any(frame.dense_BCHW is not None for frame in frames):
+            return None
+        labels_THW = torch.cat([frame.labels_BHW for frame in frames])
+        edges = [frame.edges_B1HW[:, 0] for frame in frames if frame.edges_B1HW is not None]
+        if not edges:
+            return cls(labels_THW, num_labels, edges=False)
+        return cls(2 * labels_THW + torch.cat(edges).to(torch.uint8), num_labels, edges=True)
+
+    def convolve(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return what a convolution with reflected borders makes of all planes, (1,C,H,W)."""
+        columns = kernels.stem_columns(weight, self.num_labels, len(self.kinds_THW), edges=self.edges)
+        return kernels.convolve_kinds(self.kinds_THW, columns, bias, weight.shape[-1])
 
 
 def make_stacks(
@@ -72,7 +100,8 @@ def make_stacks(
     for scale in reversed(range(num_scales)):
         mask_B1HW = _gathered(planes_BCHW, foreground).sum(1, keepdim=True).clamp_(0, 1)
         mixed = None if kinds_11HW is None else _mixed_pixels(kinds_11HW)
-        stacks.append(LabelStack(planes_BCHW, index, mask_B1HW, speed.merged_encoders, mixed))
+        finest = Kinds.of(frames, num_labels) if "stem" in speed.kernels and scale == num_scales - 1 else None
+        stacks.append(LabelStack(planes_BCHW, index, mask_B1HW, speed.merged_encoders, mixed, finest))
         if scale:
             planes_BCHW = pool(planes_BCHW)
             kinds_11HW = None if kinds_11HW is None else _halved(kinds_11HW)
@@ -106,6 +135,9 @@ def first_convolutions(stack: LabelStack, convolutions: Sequence[nn.Module]) -> 
     """Return what convolutions with reflected borders make of a stack: (B,C,H,W) each, of the stack's size."""
     weights = [_columns(convolution.get_parameter("weight"), stack.channels) for convolution in convolutions]
     biases: list[Tensor] = [convolution.get_parameter("bias") for convolution in convolutions]
+    if stack.kinds is not None:
+        both = stack.kinds.convolve(torch.cat(weights), torch.cat(biases))
+        return list(both.split([len(weight) for weight in weights], dim=1))
     reach = weights[0].shape[-1] // 2
     if stack.mixed is not None and weights[0].dtype == torch.float32 and reach == REACH_PX:
         both = _convolve_borders(stack.planes_BCHW, stack.mixed, torch.cat(weights), torch.cat(biases))

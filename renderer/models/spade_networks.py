@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from renderer.backends import kernels
 from renderer.layers import StatNorm
 from renderer.models.fast_layers import WINOGRAD_CHANNELS, WinogradConvolution, prepare
 from renderer.models.semantic_map import Modulation, SemanticMap, SizedMap
@@ -102,9 +103,34 @@ class SpadeNorm(nn.Module):
         self.mlp_shared = nn.Sequential(shared, nn.ReLU())
         self.mlp_gamma = nn.Conv2d(config.hidden, channels, config.kernel_px, padding=reach_px)
         self.mlp_beta = nn.Conv2d(config.hidden, channels, config.kernel_px, padding=reach_px)
+        self.both: nn.Conv2d | None = None
 
-    def forward(self, features_BCHW: Tensor, semantic: SizedMap) -> Tensor:
-        """Return (B,C,H,W) of the features' type; the map has the features' size."""
+    def forward(self, features_BCHW: Tensor, semantic: SizedMap, slope: float | None = None) -> Tensor:
+        """Return (B,C,H,W) of the features' type, with a `slope` after a leaky ReLU; the map has the features' size."""
+        if self.both is not None:
+            return self._by_kernel(self.both, features_BCHW, semantic, slope)
+        modulated_BCHW = self._modulated(features_BCHW, semantic)
+        return modulated_BCHW if slope is None else F.leaky_relu(modulated_BCHW, slope)
+
+    def _by_kernel(self, both: nn.Conv2d, features_BCHW: Tensor, semantic: SizedMap, slope: float | None) -> Tensor:
+        shared = self.mlp_shared[0]
+        assert isinstance(shared, nn.Conv2d)
+        gamma_BCHW, beta_BCHW = both(F.relu_(semantic.convolve(shared))).chunk(2, dim=1)
+        statistics = self.param_free_norm.statistics(features_BCHW)
+        return kernels.modulate(features_BCHW, *statistics, gamma_BCHW, beta_BCHW, slope)
+
+    def use_kernel(self) -> None:
+        """Let one convolution make scale and shift, and a kernel all that follows."""
+        gamma, beta = self.mlp_gamma, self.mlp_beta
+        side_px = gamma.weight.shape[-1]
+        both = nn.Conv2d(gamma.in_channels, 2 * gamma.out_channels, side_px, padding=side_px // 2)
+        assert gamma.bias is not None and beta.bias is not None
+        weight = torch.cat([gamma.weight, beta.weight]).contiguous(memory_format=torch.channels_last)
+        both.weight = nn.Parameter(weight, requires_grad=False)
+        both.bias = nn.Parameter(torch.cat([gamma.bias, beta.bias]), requires_grad=False)
+        self.both = both
+
+    def _modulated(self, features_BCHW: Tensor, semantic: SizedMap) -> Tensor:
         shared = self.mlp_shared[0]
         assert isinstance(shared, nn.Conv2d)
         modulation = Modulation(shared, self.mlp_gamma, self.mlp_beta)
@@ -135,8 +161,8 @@ class SpadeBlock(nn.Module):
         """Return (B,C,H,W)."""
         sized = semantic.at((features_BCHW.shape[2], features_BCHW.shape[3]))
         shortcut_BCHW = self.conv_s(self.norm_s(features_BCHW, sized)) if self.learned_shortcut else features_BCHW
-        hidden_BCHW = self.conv_0(F.leaky_relu(self.norm_0(features_BCHW, sized), SLOPE))
-        hidden_BCHW = self.conv_1(F.leaky_relu(self.norm_1(hidden_BCHW, sized), SLOPE))
+        hidden_BCHW = self.conv_0(self.norm_0(features_BCHW, sized, SLOPE))
+        hidden_BCHW = self.conv_1(self.norm_1(hidden_BCHW, sized, SLOPE))
         return shortcut_BCHW + hidden_BCHW
 
 
@@ -227,6 +253,9 @@ def prepare_spade(network: Spade, device: torch.device, speed: Speed) -> Spade:
     """
     exact = [name for name, module in network.named_modules() if isinstance(module, RunningNorm | StyleEncoder)]
     prepare(network, device, speed, tuple(exact))
+    if "modulation" in speed.kernels:
+        for norm in [module for module in network.modules() if isinstance(module, SpadeNorm)]:
+            norm.use_kernel()
     if speed.winograd and device.type == "cpu" and speed.precision == "float32":
         for block in [module for module in network.modules() if isinstance(module, SpadeBlock)]:
             for name in ("conv_0", "conv_1"):

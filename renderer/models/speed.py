@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 Precision = Literal["float32", "float16", "bfloat16"]
+KernelName = Literal["norm", "modulation", "stem", "blend"]
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,16 +33,28 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of convolutions; statistics of norms, flow, sampling and blend are float32 always."""
     recorded: bool = False
     """A steady frame, from labels to bytes, is recorded once and replayed as a whole: on CUDA one launch a frame."""
+    kernels: tuple[KernelName, ...] = ()
+    """Own kernels in place of several of the library's passes; `live_speed` names those that proved themselves here."""
 
 
 def live_speed(device_name: str) -> Speed:
     """Return how published generators are computed while somebody drives: on CUDA in float16 as graphs.
 
-    What a graph holds must not depend on what a frame shows, so that there all classes are read everywhere.
+    What a graph holds must not depend on what a frame shows, so that there all classes are read everywhere. Own kernels
+    are tried on the device once a process.
     """
     if device_name != "cuda":
         return Speed()
-    return Speed(present_classes=False, uniform_regions=False, labels_beside=False, precision="float16", recorded=True)
+    from renderer.backends.kernel_trial import trusted_kernels
+
+    return Speed(
+        present_classes=False,
+        uniform_regions=False,
+        labels_beside=False,
+        precision="float16",
+        recorded=True,
+        kernels=trusted_kernels(),
+    )
 
 
 REFERENCE: Final = Speed(

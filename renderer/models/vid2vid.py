@@ -33,7 +33,7 @@ from renderer.models.speed import REFERENCE, Speed
 from renderer.models.upstream import without_statistics
 from renderer.models.vid2vid_checkpoint import recognise
 from renderer.models.vid2vid_config import Vid2vidConfig
-from renderer.models.vid2vid_networks import Drawing, LabelHalf, Vid2vid
+from renderer.models.vid2vid_networks import Drawing, LabelHalf, ScaleGenerator, Vid2vid
 from renderer.models.vid2vid_options import apply_options, notes
 
 SIZE_MULTIPLE_PX: Final = 32
@@ -83,7 +83,7 @@ class Vid2vidModel:
         self.device = parts.device
         self.summary = f"{parts.device.type}, {parts.speed.precision}"
         assert isinstance(parts.network, Vid2vid)
-        self._network = prepare(parts.network, parts.device, parts.speed, exact_modules(parts.config))
+        self._network = prepare_vid2vid(parts.network, parts.device, parts.speed)
         self._speed = parts.speed
         function = partial(steady_frame, self._network, parts.speed)
         self.recorded = (
@@ -112,6 +112,15 @@ class Vid2vidModel:
         stages_ms = {"infer": (drawn_s - start_s) * 1e3, "to_uint8": (time.perf_counter() - drawn_s) * 1e3}
         pictures = tuple(tuple(scale.split(1)) for scale in scales)
         return ModelOutput(rgb, stages_ms), Vid2vidState((*state.inputs[1:], planes), pictures)
+
+
+def prepare_vid2vid(network: Vid2vid, device: torch.device, speed: Speed) -> Vid2vid:
+    """Bring a loaded network to its device and make it compute as `speed` says."""
+    prepare(network, device, speed, exact_modules(network.config))
+    for module in network.modules():
+        if isinstance(module, ScaleGenerator):
+            module.by_kernel = "blend" in speed.kernels
+    return network
 
 
 def is_steady(config: Vid2vidConfig, state: Vid2vidState) -> bool:
@@ -145,7 +154,8 @@ def steady_frame(network: Vid2vid, speed: Speed, labels_THW: Tensor, *others: Te
     past = [scale.split(1) for scale in pictures]
     drawings = network.draw(partial(_read_labels, network, frames, speed), past)
     after = (torch.cat([scale[1:], drawing.picture_B3HW]) for scale, drawing in zip(pictures, drawings, strict=True))
-    return levels(drawings[-1].picture_B3HW, rounded=False), *after
+    made_HW3 = drawings[-1].levels_HW3
+    return levels(drawings[-1].picture_B3HW, rounded=False) if made_HW3 is None else made_HW3, *after
 
 
 def advance(

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bridge.protocol.errors import RenderRefused
+from renderer.backends import kernels
 from renderer.inputs import one_hot
-from renderer.layers import ResidualBlock, doubling, halving, head, stem
+from renderer.layers import ResidualBlock, doubling, halving, head, stem, warp
 from renderer.models.face_looks import FEATURE_CHANNELS, face_look
 from renderer.models.label_stack import FramePlanes, LabelStack, first_convolutions
 from renderer.models.single_frame import FeatureEncoder, GlobalGenerator, GlobalWithFeatures, LocalEnhancer
@@ -61,18 +61,8 @@ class Drawing(NamedTuple):
     flow_B2HW: Tensor | None
     occlusion_mask_B1HW: Tensor | None
     foreground_B3HW: Tensor | None
-
-
-def warp(picture_B3HW: Tensor, flow_B2HW: Tensor) -> Tensor:
-    """Return the picture sampled at each pixel plus its flow, bilinear, border pixels repeated beyond the border.
-
-    Pixel centres of the corners are -1 and 1, as `grid_sample` had it when the networks were trained.
-    """
-    height_px, width_px = flow_B2HW.shape[2:]
-    x = torch.linspace(-1, 1, width_px, device=flow_B2HW.device) + flow_B2HW[:, 0] / ((width_px - 1) / 2)
-    y = torch.linspace(-1, 1, height_px, device=flow_B2HW.device)[:, None] + flow_B2HW[:, 1] / ((height_px - 1) / 2)
-    grid_BHW2 = torch.stack([x, y], dim=3)
-    return F.grid_sample(picture_B3HW, grid_BHW2, mode="bilinear", padding_mode="border", align_corners=True)
+    levels_HW3: Tensor | None = None
+    """The picture in bytes, (H,W,3) u8, where a kernel has made those with it; raw is without the foreground then."""
 
 
 class ScaleGenerator(nn.Module):
@@ -83,6 +73,8 @@ class ScaleGenerator(nn.Module):
     model_up_img: nn.Sequential
     indv_down: nn.Sequential
     indv_up: nn.Sequential
+    by_kernel: bool = False
+    """Whether one kernel warps, blends and makes bytes."""
 
     def __init__(self, scale: int, width: int, foreground_width: int, flow: bool, foreground: bool) -> None:
         super().__init__()
@@ -112,6 +104,12 @@ class ScaleGenerator(nn.Module):
             flow_features = features.flow.float()
             flow_B2HW = self.model_final_flow(flow_features) * self.flow_unit_px
             occlusion_B1HW = self.model_final_w(flow_features)
+            if blend and self.by_kernel:
+                foreground_B3HW = None if features.foreground is None else self.indv_final(features.foreground)
+                picture_B3HW, levels_HW3 = kernels.warp_and_blend(
+                    raw_B3HW, flow_B2HW, occlusion_B1HW, last_B3HW, foreground_B3HW, foreground_mask_B1HW
+                )
+                return Drawing(picture_B3HW, raw_B3HW, flow_B2HW, occlusion_B1HW, foreground_B3HW, levels_HW3)
             if blend:
                 warped_B3HW = warp(last_B3HW, flow_B2HW)
                 picture_B3HW = raw_B3HW * occlusion_B1HW + warped_B3HW * (1 - occlusion_B1HW)

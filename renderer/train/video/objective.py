@@ -9,7 +9,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from renderer.models.vid2vid_networks import Drawing, warp
+from renderer.layers import warp
+from renderer.models.vid2vid_networks import Drawing
 from renderer.train.video.discriminators import Judged
 
 MATCHED_WEIGHT: Final = 4.0  # of a scale's features together: each of the layers before the scores has the same share

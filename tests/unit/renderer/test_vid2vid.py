@@ -11,9 +11,9 @@ import torch
 
 from bridge.protocol.errors import RenderRefused
 from renderer.inputs import ModelInput, instance_edges
+from renderer.layers import warp
 from renderer.models import vid2vid
 from renderer.models.face_looks import nearest_look
-from renderer.models.vid2vid_networks import warp
 from tests.unit.renderer.vid2vid_cases import GIVEN, POSES, SIZE_HW, TWO_SCALES, make_frames, make_network, run
 
 
