@@ -31,10 +31,17 @@ def serve_metrics(trace: Trace, port: int, host: str = LOOPBACK) -> Iterator[int
 
     Plain HTTP without a key, and numbers only. Raises UsageError without the package and for a port that is taken.
     """
+    with serve_families(lambda core: _Collector(trace, core), port, host) as served_port:
+        yield served_port
+
+
+@contextlib.contextmanager
+def serve_families(make_collector: Callable[[Any], Any], port: int, host: str = LOOPBACK) -> Iterator[int]:
+    """The same for any collector of prometheus-client's, made with its module of families."""
     check_metrics()
     package: Any = importlib.import_module(PACKAGE)
     registry = package.CollectorRegistry()
-    registry.register(_Collector(trace, importlib.import_module(f"{PACKAGE}.core")))
+    registry.register(make_collector(importlib.import_module(f"{PACKAGE}.core")))
     try:
         server, thread = package.start_http_server(port, addr=host, registry=registry)
     except OSError as error:

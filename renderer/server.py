@@ -23,6 +23,7 @@ from bridge.protocol.errors import RenderRefused, UsageError, WireError
 from bridge.protocol.messages import Bye, Hello, Look, Looked, Message, Refusal, Render, Rendered, Welcome
 from bridge.protocol.shared_memory import attach
 from renderer.batching import Job, groups, step_group
+from renderer.counts import ServerCounts
 from renderer.inputs import check_request, model_input
 from renderer.looks import Looks
 from renderer.models.base import Model, ModelOutput
@@ -48,11 +49,13 @@ class RenderServer:
         idle_limit_s: float = IDLE_LIMIT_S,
         looks: Looks | None = None,
         max_batch: int = 1,
+        counts: ServerCounts | None = None,
     ) -> None:
         """Listen at `endpoint`: tcp://HOST:PORT (port `*` takes a free one) or ipc://PATH.
 
         `looks` are the models that clients may change to; None: this one only. Closes them at its end. `max_batch` is
-        how many clients' frames may go through the network at once, where they wait anyway.
+        how many clients' frames may go through the network at once, where they wait anyway. What happens is counted in
+        `counts`.
 
         Raises UsageError if that cannot be, and for an endpoint that other machines reach without a CURVE key.
         """
@@ -61,6 +64,7 @@ class RenderServer:
         self._sessions = Sessions(max_sessions, idle_limit_s)
         self._looks = looks
         self._max_batch = max_batch
+        self.counts = counts or ServerCounts()
         self._prepared: deque[Job] = deque()
         self._complained: set[bytes] = set()
         self._stopping = False
@@ -166,12 +170,18 @@ class RenderServer:
         for group in groups(jobs, self._max_batch):
             try:
                 stepped = step_group(group)
+                self.counts.note_batch(len(group))
                 if stepped[-1][0].is_under_way:  # while the device draws, the next planes go there beside that
                     self._prepare_waiting()
-                replies = [self._finish(job, *done) for job, done in zip(group, stepped, strict=True)]
             except Exception as error:  # noqa: BLE001 - each of them is told, and the first of a client logged
-                replies = [self._told(error, job.routing_id, job.request.frame_id) for job in group]
-            for job, reply in zip(group, replies, strict=True):
+                for job in group:
+                    self._send(job.routing_id, self._told(error, job.routing_id, job.request.frame_id))
+                continue
+            for job, (output, reset) in zip(group, stepped, strict=True):
+                try:
+                    reply = self._finish(job, output, reset)
+                except Exception as error:  # noqa: BLE001 - this one is told, the others have their pictures
+                    reply = self._told(error, job.routing_id, job.request.frame_id)
                 self._send(job.routing_id, reply)
 
     def _answer(self, routing_id: bytes, frames: Sequence[wire.Buffer], jobs: deque[Job] | None = None) -> None:
@@ -189,10 +199,13 @@ class RenderServer:
     def _told(self, error: Exception, routing_id: bytes, frame_id: int) -> list[wire.Buffer]:
         """Log what went wrong, once a client, and return what it is told."""
         is_first = self._is_first_complaint(routing_id)
-        if isinstance(error, (WireError, RenderRefused)):
+        known = isinstance(error, (WireError, RenderRefused))
+        code = error.code if isinstance(error, RenderRefused) else type(error).__name__ if known else "failed"
+        if frame_id >= 0:
+            self.counts.note_refused(code)
+        if known:
             if is_first:
                 log.warning("refused a client: %s", error.what)
-            code = error.code if isinstance(error, RenderRefused) else type(error).__name__
             return _refusal(code, error.what, error.hint, frame_id)
         if is_first:
             log.error("a request failed", exc_info=error)
@@ -204,6 +217,7 @@ class RenderServer:
         if isinstance(message, Hello):
             return self._welcome(routing_id, message)
         if isinstance(message, Render):
+            self.counts.requests += 1
             session = self._sessions.get(routing_id)
             if session is None:
                 raise RenderRefused("no-session", "the server does not know this client", "Say hello first")
@@ -234,6 +248,7 @@ class RenderServer:
         for dropped in self._sessions.open(routing_id, hello, memory):
             self._close_session(dropped)
             log.warning("too many clients: the session of the longest silent one was dropped")
+        self.counts.num_sessions = len(self._sessions)
         log.info("client %r says hello: %d sessions", hello.client[:80], len(self._sessions))
         models = (card.name,) if self._looks is None else self._looks.model_names
         return wire.encode(Welcome(server="vidrive", card=card, shares_memory=memory is not None, models=models))
@@ -264,7 +279,9 @@ class RenderServer:
     def _close_session(self, routing_id: bytes) -> bool:
         if self._looks is not None:
             self._looks.forget(routing_id)
-        return self._sessions.close(routing_id)
+        was_there = self._sessions.close(routing_id)
+        self.counts.num_sessions = len(self._sessions)
+        return was_there
 
     def _attach(self, hello: Hello) -> memoryview | None:
         """The memory that a client on this host offers; None where it cannot be shared: another container, say."""
@@ -304,6 +321,7 @@ class RenderServer:
         )
         planes = wire.encode_planes((header,), [rgb], session.memory)
         stages_ms["encode"] = (time.perf_counter() - rendered_s) * 1e3
+        self.counts.note_rendered(stages_ms, reset)
         return [wire.encode_header(rendered), *planes]
 
     def _send(self, routing_id: bytes, reply: list[wire.Buffer]) -> None:

@@ -17,6 +17,7 @@ from renderer.backends.calibration import read_calibration
 from renderer.backends.choice import BackendName
 from renderer.backends.runner import TRIAL_SIZE_HW
 from renderer.batching import Together
+from renderer.counts import ServerCounts
 from renderer.inputs import ModelInput
 from renderer.looks import Looks
 from renderer.models.base import OWN_FAMILY, Model
@@ -67,10 +68,11 @@ def run_server(
     stabilise: bool = False,
     max_batch: int = 1,
     calibration: Path | None = None,
+    counts: ServerCounts | None = None,
 ) -> None:
     """Load a model and serve it until an exception such as KeyboardInterrupt ends it; `stabilise` steadies it.
 
-    `ready` is called with the endpoint, its port filled in, once clients can connect.
+    `ready` is called with the endpoint, its port filled in, once clients can connect. `counts` takes what is counted.
     """
     sockets.check_listen(listen, secret_key)
     options = ModelOptions(live_speed(device_name), stabilise=stabilise)
@@ -82,7 +84,7 @@ def run_server(
     looks = Looks(
         model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, look_backend, stabilise)
     )
-    with RenderServer(model, listen, secret_key=secret_key, looks=looks, max_batch=max_batch) as server:
+    with RenderServer(model, listen, secret_key=secret_key, looks=looks, max_batch=max_batch, counts=counts) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:
             ready(server.endpoint)

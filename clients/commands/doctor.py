@@ -223,7 +223,7 @@ def check_metrics() -> Finding:
     """Whether drives can answer Prometheus."""
     if importlib.util.find_spec("prometheus_client") is None:
         return Finding("metrics", "note", "--metrics needs prometheus-client", "pip install 'vidrive[metrics]'")
-    return Finding("metrics", "ok", "--metrics PORT answers Prometheus")
+    return Finding("metrics", "ok", "--metrics PORT of drives and of the server answers Prometheus")
 
 
 def check_weights() -> Finding:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge.protocol.sockets import DEFAULT_ENDPOINT, check_listen
+
+if TYPE_CHECKING:
+    from renderer.counts import ServerCounts
 
 DESCRIPTION = "Serve a model to render clients over ZeroMQ. Ctrl-C ends it."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive serve`."""
+    from clients.commands.drive import metrics_address
+
     parser.add_argument(
         "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
     )
@@ -47,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "rounding (default: %(default)s)",
     )
     parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        type=metrics_address,
+        help="answer Prometheus there (default host: loopback)",
+    )
+    parser.add_argument(
         "--curve-secret",
         type=Path,
         metavar="FILE",
@@ -62,17 +77,34 @@ def run(args: argparse.Namespace) -> int:
 
     prepare_process()  # before torch is imported, below
 
+    from renderer.counts import ServerCounts
     from renderer.startup import run_server
 
-    run_server(
-        args.model,
-        args.listen,
-        args.device,
-        ready=lambda endpoint: print(f"ready {endpoint}", flush=True),
-        secret_key=args.curve_secret,
-        backend=args.backend,
-        stabilise=args.stabilise,
-        max_batch=args.batch,
-        calibration=args.calibration,
-    )
+    counts = ServerCounts()
+    with _metrics(args, counts):
+        run_server(
+            args.model,
+            args.listen,
+            args.device,
+            ready=lambda endpoint: print(f"ready {endpoint}", flush=True),
+            secret_key=args.curve_secret,
+            backend=args.backend,
+            stabilise=args.stabilise,
+            max_batch=args.batch,
+            calibration=args.calibration,
+            counts=counts,
+        )
     return 0
+
+
+@contextlib.contextmanager
+def _metrics(args: argparse.Namespace, counts: ServerCounts) -> Iterator[None]:
+    if args.metrics is None:
+        yield
+        return
+    from clients.server_metrics import serve_server_metrics
+
+    host, port = args.metrics
+    with serve_server_metrics(counts, port, host) as served_port:
+        logging.getLogger("renderer").info("metrics are at http://%s:%d/metrics", host, served_port)
+        yield

@@ -35,10 +35,10 @@ def command(*words: str | Path) -> list[str]:
 
 
 @contextmanager
-def serving(weights: Path, endpoint: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(weights: Path, endpoint: str, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server process and its endpoint, once it is ready; killed in the end."""
     with subprocess.Popen(
-        command("--model", weights, "--listen", endpoint),
+        command("--model", weights, "--listen", endpoint, *words),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -117,6 +117,27 @@ def test_frozen_it_is_noticed_and_thawed_it_is_used_again(weights: Path) -> None
         fresh = rendered(client, 3)
         assert (fresh.frame_id, fresh.reset) == (3, "first frame")
         assert client.poll(0.1) == []
+
+
+def test_prometheus_is_answered_beside_its_clients(weights: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    with serving(weights, "tcp://127.0.0.1:*", "--metrics", "0") as (process, endpoint):
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "metrics are at " in line)
+        port = int(told.rsplit(":", 1)[1].split("/")[0])
+        with RenderClient(endpoint) as client:
+            client.wait_connected(DEADLINE_S)
+            for frame_id in (1, 2, 3):
+                rendered(client, frame_id)
+            with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
+                connection.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                page = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    values = dict(line.rsplit(" ", 1) for line in page.splitlines() if line.startswith("vidrive_server"))
+    assert float(values["vidrive_server_requests_total"]) == 3
+    assert float(values["vidrive_server_rendered_total"]) == 3
+    assert float(values["vidrive_server_sessions"]) == 1
+    assert float(values['vidrive_server_resets_total{reason="first frame"}']) == 1
+    assert float(values['vidrive_server_stage_milliseconds{quantile="0.5",stage="infer"}']) > 0
 
 
 def test_it_says_how_it_runs_and_ends_on_sigterm(weights: Path) -> None:
