@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from bridge.protocol.errors import UsageError
+from bridge.prometheus import LOOPBACK, QUANTILES, serve_families
 from bridge.trace import Trace
 
-LOOPBACK: Final = "127.0.0.1"
-PACKAGE: Final = "prometheus_client"
 RECENT: Final = 400  # frames that quantiles are taken of
-QUANTILES: Final = (0.5, 0.95, 1.0)
-
-
-def check_metrics() -> None:
-    """Raise UsageError if the package behind the endpoint is missing."""
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise UsageError(
-            "metrics need the package prometheus-client, which is not installed", "pip install 'vidrive[metrics]'"
-        )
 
 
 @contextlib.contextmanager
@@ -33,25 +20,6 @@ def serve_metrics(trace: Trace, port: int, host: str = LOOPBACK) -> Iterator[int
     """
     with serve_families(lambda core: _Collector(trace, core), port, host) as served_port:
         yield served_port
-
-
-@contextlib.contextmanager
-def serve_families(make_collector: Callable[[Any], Any], port: int, host: str = LOOPBACK) -> Iterator[int]:
-    """The same for any collector of prometheus-client's, made with its module of families."""
-    check_metrics()
-    package: Any = importlib.import_module(PACKAGE)
-    registry = package.CollectorRegistry()
-    registry.register(make_collector(importlib.import_module(f"{PACKAGE}.core")))
-    try:
-        server, thread = package.start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise UsageError(f"metrics cannot be served at {host}:{port} ({error.strerror})", "Name another port") from None
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Collector:

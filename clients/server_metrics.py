@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.metrics import LOOPBACK, QUANTILES, serve_families
+from bridge.prometheus import LOOPBACK, QUANTILES, serve_families
 from renderer.counts import ServerCounts
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.protocol.sockets import DEFAULT_ENDPOINT
+from clients.addresses import metrics_address
 
 DESCRIPTION = (
     "Drive in a CARLA 0.9.14-0.9.16 server or in the town, and watch the street synthesized. W A S D or the arrows "
@@ -125,14 +126,6 @@ def target_hz(text: str) -> float:
     if not 0.5 <= rate_hz <= 240.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a rate from 0.5 to 240 Hz")
     return rate_hz
-
-
-def metrics_address(text: str) -> tuple[str, int]:
-    """Return host and port of `PORT` or `HOST:PORT`."""
-    host, _, port = text.rpartition(":")
-    if not (port.isdigit() and int(port) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port such as 9464")
-    return host or "127.0.0.1", int(port)
 
 
 def picture_size(text: str) -> tuple[int, int]:

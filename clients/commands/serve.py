@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.protocol.sockets import DEFAULT_ENDPOINT, check_listen
+from clients.addresses import metrics_address
 
 if TYPE_CHECKING:
     from renderer.counts import ServerCounts
@@ -19,8 +20,6 @@ DESCRIPTION = "Serve a model to render clients over ZeroMQ. Ctrl-C ends it."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive serve`."""
-    from clients.commands.drive import metrics_address
-
     parser.add_argument(
         "--model", default="street-photo", metavar="NAME", help="a model, or a .safetensors file (default: %(default)s)"
     )

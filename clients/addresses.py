@@ -1,0 +1,13 @@
+"""Addresses as people type them."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def metrics_address(text: str) -> tuple[str, int]:
+    """Return host and port of `PORT` or `HOST:PORT`."""
+    host, _, port = text.rpartition(":")
+    if not (port.isdigit() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port such as 9464")
+    return host or "127.0.0.1", int(port)
