@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from renderer.counts import ServerCounts
 from renderer.inputs import ModelInput
 from renderer.looks import Looks
 from renderer.models.base import OWN_FAMILY, Model
-from renderer.models.imported import ModelOptions, announce
+from renderer.models.imported import ModelOptions, announce, guesses_flow
 from renderer.models.registry import load_model, shipped_names
 from renderer.models.speed import live_speed
 from renderer.models.style import read_style
@@ -66,24 +66,24 @@ def run_server(
     backend: BackendName = "auto",
     *,
     stabilise: bool = False,
+    flow: Literal["guessed", "engine"] = "guessed",
     max_batch: int = 1,
     calibration: Path | None = None,
     counts: ServerCounts | None = None,
 ) -> None:
-    """Load a model and serve it until an exception such as KeyboardInterrupt ends it; `stabilise` steadies it.
+    """Load a model and serve it until an exception such as KeyboardInterrupt ends it.
 
-    `ready` is called with the endpoint, its port filled in, once clients can connect. `counts` takes what is counted.
+    `stabilise` steadies its pictures; `flow` says what moves the last picture of a model that guesses a flow. `ready`
+    is called with the endpoint, its port filled in, once clients can connect; `counts` takes what is counted.
     """
     sockets.check_listen(listen, secret_key)
-    options = ModelOptions(live_speed(device_name), stabilise=stabilise)
+    options = ModelOptions(live_speed(device_name), stabilise=stabilise, flow=flow)
     ranges = read_calibration(calibration) if calibration is not None else None
     model = load_model(model_name, device_name, options, backend, calibration=ranges)
     announce(model_name, model.device)
     warm_up(model, max_batch)
     look_backend: BackendName = "auto" if backend == "int8" else backend  # its ranges are those of one model
-    looks = Looks(
-        model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, look_backend, stabilise)
-    )
+    looks = Looks(model, (*shipped_names(), *imported_names()), partial(_load_look, device_name, look_backend, options))
     with RenderServer(model, listen, secret_key=secret_key, looks=looks, max_batch=max_batch, counts=counts) as server:
         log.info("renderer %s is listening on %s (%s)", model.card.name, server.endpoint, model.summary)
         if ready is not None:
@@ -91,11 +91,13 @@ def run_server(
         server.serve()
 
 
-def _load_look(device_name: str, backend: BackendName, stabilise: bool, name: str, style: str) -> Model:
+def _load_look(device_name: str, backend: BackendName, served: ModelOptions, name: str, style: str) -> Model:
     """A model that a client changes to, warmed up: its first frame must not be late."""
     is_own = name in shipped_names()  # steady by themselves, and the only ones that other runtimes draw
     chosen = read_style(style, files=False) if style else None
-    options = ModelOptions(live_speed(device_name), style=chosen, stabilise=stabilise and not is_own)
+    options = replace(served, style=chosen, stabilise=served.stabilise and not is_own)
+    if is_own or not guesses_flow(name):
+        options = replace(options, flow="guessed")
     model = load_model(name, device_name, options, backend if is_own else "auto")
     warm_up(model)
     return model

@@ -90,18 +90,53 @@ def warp_previous(
     in the previous picture and 0 elsewhere, where `warped` is 0. With nothing moved it is the previous picture, bit
     for bit. Raises ValueError for another size.
     """
-    if tuple(depth_B1HW.shape) != (1, 1, *state.size_hw):
-        raise ValueError(f"depth is {tuple(depth_B1HW.shape)}, the state's size is {state.size_hw}")
+    _check_size(state, depth_B1HW)
     if state.inverse_depth_B1HW is None or state.owner_B1HW is None or state.motion is None:
         return torch.zeros_like(state.rgb_B3HW), torch.zeros_like(depth_B1HW)
+    return _resample(state, *_placed(state.motion, depth_B1HW, instances_B1HW, motion))
+
+
+def engine_flow(
+    state: TemporalState, depth_B1HW: Tensor, instances_B1HW: Tensor | None, motion: EngineMotion
+) -> tuple[Tensor, Tensor]:
+    """Return where in the previous picture each pixel's surface was, and where it was visible there.
+
+    Takes what `warp_previous` takes. Returns flow_B2HW float32, pixels, x right, y down, previous minus current, and
+    valid_B1HW float32, 1 or 0: `sample_at(rgb, flow) * valid` is what `warp_previous` returns. Without the previous
+    frame's geometry nothing is valid. Raises ValueError for another size.
+    """
+    _check_size(state, depth_B1HW)
+    if state.inverse_depth_B1HW is None or state.owner_B1HW is None or state.motion is None:
+        return torch.cat([torch.zeros_like(depth_B1HW)] * 2, dim=1), torch.zeros_like(depth_B1HW)
+    places, expected_owner_HW = _placed(state.motion, depth_B1HW, instances_B1HW, motion)
+    geometry_B2HW = torch.cat([state.inverse_depth_B1HW, state.owner_B1HW], dim=1)
+    if places.moved:
+        geometry_B2HW = _grid_sample(geometry_B2HW, _grid(places.du_HW, places.dv_HW), "bilinear")
+    return torch.stack([places.du_HW, places.dv_HW])[None], _valid(geometry_B2HW, places, expected_owner_HW)
+
+
+def sample_at(rgb_B3HW: Tensor, flow_B2HW: Tensor) -> Tensor:
+    """Return a picture [-1, 1] sampled at each pixel plus its flow, bicubic; border pixels go on beyond the border."""
+    du_HW, dv_HW = flow_B2HW[0]
+    return _sample_rgb(rgb_B3HW, du_HW, dv_HW)
+
+
+def _check_size(state: TemporalState, depth_B1HW: Tensor) -> None:
+    if tuple(depth_B1HW.shape) != (1, 1, *state.size_hw):
+        raise ValueError(f"depth is {tuple(depth_B1HW.shape)}, the state's size is {state.size_hw}")
+
+
+def _placed(
+    before: EngineMotion, depth_B1HW: Tensor, instances_B1HW: Tensor | None, motion: EngineMotion
+) -> tuple[_Places, Tensor]:
+    """Return where each pixel's surface was in the frame before, and which instance (H,W) must have been there."""
     inverse_HW = inverse_depth(depth_B1HW)[0, 0]
     owner_HW = owners(instances_B1HW, depth_B1HW)[0, 0]
-    previous_from_camera = np.linalg.inv(state.motion.world_from_camera) @ motion.world_from_camera
-    if np.array_equal(state.motion.world_from_camera, motion.world_from_camera):
+    previous_from_camera = np.linalg.inv(before.world_from_camera) @ motion.world_from_camera
+    if np.array_equal(before.world_from_camera, motion.world_from_camera):
         previous_from_camera = np.eye(4)
     places = _Places.of_static(inverse_HW, previous_from_camera, motion.focal_px)
-    expected_owner_HW = places.place_bodies(owner_HW, state.motion, motion)
-    return _resample(state, places, expected_owner_HW)
+    return places, places.place_bodies(owner_HW, before, motion)
 
 
 @dataclass
@@ -208,6 +243,12 @@ def _resample(state: TemporalState, places: _Places, expected_owner_HW: Tensor) 
     rgb_B3HW, geometry_B2HW = state.rgb_B3HW, torch.cat([state.inverse_depth_B1HW, state.owner_B1HW], dim=1)
     if places.moved:
         rgb_B3HW, geometry_B2HW = _sample(rgb_B3HW, geometry_B2HW, places)
+    valid_B1HW = _valid(geometry_B2HW, places, expected_owner_HW)
+    return rgb_B3HW * valid_B1HW, valid_B1HW
+
+
+def _valid(geometry_B2HW: Tensor, places: _Places, expected_owner_HW: Tensor) -> Tensor:
+    """Return (1,1,H,W) float32, 1 where the surface that must have been at a place is the one that was seen there."""
     seen_HW, owner_HW = geometry_B2HW[0]
     # How far each condition is from failing; one comparison in the end, as comparisons cost more than arithmetic here.
     margin_HW = places.inverse_HW.abs().mul_(RELATIVE_TOLERANCE).add_(ABSOLUTE_TOLERANCE_PER_M)
@@ -216,8 +257,7 @@ def _resample(state: TemporalState, places: _Places, expected_owner_HW: Tensor) 
     margin_HW = torch.minimum(margin_HW, places.nearness_HW - NEAREST_RATIO)
     if places.moved:
         margin_HW = torch.minimum(margin_HW, _inside(places))
-    valid_B1HW = (margin_HW >= 0).to(torch.float32)[None, None]
-    return rgb_B3HW * valid_B1HW, valid_B1HW
+    return (margin_HW >= 0).to(torch.float32)[None, None]
 
 
 def _inside(places: _Places) -> Tensor:
@@ -238,28 +278,39 @@ def _sample(rgb_B3HW: Tensor, geometry_B2HW: Tensor, places: _Places) -> tuple[T
 
     A picture is resampled again every frame: bilinear weights would blur it within a second of driving.
     """
-    height_px, width_px = places.du_HW.shape
-    device = places.du_HW.device
-    grid_HW2 = torch.empty(height_px, width_px, 2, device=device)  # [-1, 1] from edge to edge of the picture
+    grid_HW2 = _grid(places.du_HW, places.dv_HW)
+    geometry_B2HW = _grid_sample(geometry_B2HW, grid_HW2, "bilinear")
+    return _sample_rgb(rgb_B3HW, places.du_HW, places.dv_HW, grid_HW2), geometry_B2HW
+
+
+def _sample_rgb(rgb_B3HW: Tensor, du_HW: Tensor, dv_HW: Tensor, grid_HW2: Tensor | None = None) -> Tensor:
+    if rgb_B3HW.device.type == "cpu":
+        return _remap_cubic(rgb_B3HW, du_HW, dv_HW).clamp_(-1.0, 1.0)
+    grid_HW2 = _grid(du_HW, dv_HW) if grid_HW2 is None else grid_HW2
+    return _grid_sample(rgb_B3HW, grid_HW2, "bicubic").clamp_(-1.0, 1.0)
+
+
+def _grid(du_HW: Tensor, dv_HW: Tensor) -> Tensor:
+    """Return (H,W,2) where each pixel plus its displacement is, -1..1 from edge to edge of the picture."""
+    height_px, width_px = du_HW.shape
+    device = du_HW.device
+    grid_HW2 = torch.empty(height_px, width_px, 2, device=device)
     columns = (torch.arange(width_px, device=device, dtype=torch.float32) * 2 + 1) / width_px - 1
     rows = (torch.arange(height_px, device=device, dtype=torch.float32) * 2 + 1) / height_px - 1
-    torch.add(columns[None, :], places.du_HW, alpha=2.0 / width_px, out=grid_HW2[..., 0])
-    torch.add(rows[:, None], places.dv_HW, alpha=2.0 / height_px, out=grid_HW2[..., 1])
-    geometry_B2HW = _grid_sample(geometry_B2HW, grid_HW2, "bilinear")
-    on_cpu = device.type == "cpu"
-    rgb_B3HW = _remap_cubic(rgb_B3HW, places) if on_cpu else _grid_sample(rgb_B3HW, grid_HW2, "bicubic")
-    return rgb_B3HW.clamp_(-1.0, 1.0), geometry_B2HW
+    torch.add(columns[None, :], du_HW, alpha=2.0 / width_px, out=grid_HW2[..., 0])
+    torch.add(rows[:, None], dv_HW, alpha=2.0 / height_px, out=grid_HW2[..., 1])
+    return grid_HW2
 
 
 def _grid_sample(planes_BCHW: Tensor, grid_HW2: Tensor, mode: str) -> Tensor:
     return functional.grid_sample(planes_BCHW, grid_HW2[None], mode=mode, padding_mode="border", align_corners=False)
 
 
-def _remap_cubic(rgb_B3HW: Tensor, places: _Places) -> Tensor:
+def _remap_cubic(rgb_B3HW: Tensor, du_HW: Tensor, dv_HW: Tensor) -> Tensor:
     """What `grid_sample` does bicubic, to the last bits, in 40 % of its time on a CPU."""
-    height_px, width_px = places.du_HW.shape
-    u_HW = (places.du_HW + torch.arange(width_px, dtype=torch.float32)[None, :]).numpy()
-    v_HW = (places.dv_HW + torch.arange(height_px, dtype=torch.float32)[:, None]).numpy()
+    height_px, width_px = du_HW.shape
+    u_HW = (du_HW + torch.arange(width_px, dtype=torch.float32)[None, :]).numpy()
+    v_HW = (dv_HW + torch.arange(height_px, dtype=torch.float32)[:, None]).numpy()
     rgb_HW3 = rgb_B3HW[0].permute(1, 2, 0).contiguous().numpy()
     moved_HW3 = cv2.remap(rgb_HW3, u_HW, v_HW, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return torch.from_numpy(moved_HW3).permute(2, 0, 1)[None]

@@ -29,6 +29,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What a served model is and needs; the client refuses a mismatch before it sends a frame.
 
     `styles` are the names of its looks, its own first; a card of a model without named ones does not have the field.
+    `flow` is "engine" where exact motion stands in for the flow that the model would guess; else it is not there.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: str = "cpu"
     dtype: str = "float32"
     styles: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    flow: Literal["engine"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PlaneHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -79,8 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stabilise", action="store_true", help="steady a published generator's pictures by a recording's motion"
     )
+    parser.add_argument(
+        "--flow",
+        choices=("guessed", "engine"),
+        default="guessed",
+        help="what moves a vid2vid's last picture: its own guess, or a recording's exact depth and poses "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
-
     parser.add_argument(
         "--layout", metavar="NAME", help="of a recording: a video of the viewer's picture, " + ", ".join(LAYOUTS)
     )
@@ -168,7 +174,8 @@ def _options(args: argparse.Namespace) -> ModelOptions:
     from renderer.models.imported import ModelOptions
     from renderer.models.style import read_style
 
-    return ModelOptions(style=read_style(args.style) if args.style else None, stabilise=args.stabilise)
+    style = read_style(args.style) if args.style else None
+    return ModelOptions(style=style, stabilise=args.stabilise, flow=args.flow)
 
 
 def _count(number: int, noun: str) -> str:

@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stabilise", action="store_true", help="steady a published generator's pictures by the engine's motion"
     )
     parser.add_argument(
+        "--flow",
+        choices=("guessed", "engine"),
+        default="guessed",
+        help="what moves a vid2vid's last picture: its own guess, or exact depth and poses (default: %(default)s)",
+    )
+    parser.add_argument(
         "--batch",
         type=int,
         choices=range(1, 17),
@@ -89,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
             secret_key=args.curve_secret,
             backend=args.backend,
             stabilise=args.stabilise,
+            flow=args.flow,
             max_batch=args.batch,
             calibration=args.calibration,
             counts=counts,

@@ -31,6 +31,9 @@ def models_of(pairs: RecordedPairs, name: str, device_name: str, options: ModelO
     Raises a VidriveError for a model that cannot be loaded, at once or where its first frame comes; UsageError for a
     recording whose looks are wanted and which has none.
     """
+    if options is not None and options.flow == "engine" and "depth_m" not in pairs.recording.manifest.planes:
+        _log.warning("%s has no depth: the flow is guessed", pairs.recording.folder)
+        options = replace(options, flow="guessed")
     if name != RECORDED:
         card = pairs.recording.manifest.card
         backend = recorded_backend(card.dtype if card is not None and card.name == name else "")
@@ -54,17 +57,24 @@ def models_of(pairs: RecordedPairs, name: str, device_name: str, options: ModelO
 
 
 def same_weights(recorded: ModelCard | None, card: ModelCard) -> bool:
-    """Return whether a model is the one of a recording, in the same precision on the same kind of device."""
+    """Return whether a model is the one of a recording, in the same precision and flow on the same kind of device."""
     if recorded is None:
         return False
-    return (recorded.weights_sha256, recorded.device, recorded.dtype) == (card.weights_sha256, card.device, card.dtype)
+    return _made_by(recorded) == _made_by(card)
+
+
+def _made_by(card: ModelCard) -> tuple[object, ...]:
+    return card.weights_sha256, card.device, card.dtype, card.flow
 
 
 def _load(look: RecordedLook, device_name: str, options: ModelOptions) -> Model:
     name = look.card.name
     own = name in shipped_names()  # which are steady by themselves, and the only ones that other runtimes draw
     options = replace(
-        options, style=read_style(look.style) if look.style else None, stabilise=options.stabilise and not own
+        options,
+        style=read_style(look.style) if look.style else None,
+        stabilise=options.stabilise and not own,
+        flow="engine" if look.card.flow == "engine" else "guessed",
     )
     model = load_model(name, device_name, options, recorded_backend(look.card.dtype) if own else "eager")
     if not same_weights(look.card, model.card):

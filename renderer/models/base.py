@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bridge.protocol.messages import ModelCard
+from bridge.protocol.messages import ModelCard, PlaneName
 from renderer.backends.transfer import Download, begin_download, levels
 from renderer.inputs import ModelInput
 
@@ -60,6 +60,12 @@ class Model(Protocol[State]):
         The same frame and state give the same picture, bit for bit, whatever else the model did in between.
         """
         ...
+
+
+def with_geometry(planes: tuple[PlaneName, ...]) -> tuple[PlaneName, ...]:
+    """Return what a model asks for with what the engine's motion is told by: depth, and who moves."""
+    geometry: tuple[PlaneName, ...] = ("depth_m", "instances")
+    return (*planes, *(name for name in geometry if name not in planes))
 
 
 def truncate_to_uint8(rgb_B3HW: Tensor) -> NDArray[np.uint8] | Download:

@@ -76,6 +76,8 @@ class ModelParts:
     device: torch.device
     speed: Speed
     style: Any = None
+    engine_flow: bool = False
+    """Whether the engine's exact motion stands in for the flow that the network guesses; see `Family.guesses_flow`."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class Family:
     `build` has, without the role. `dry_run` runs a frame of a size (height, width) on the network's device and yields
     the kind of frame, "first" or "steady", after each. `apply_options` returns the configuration with what upstream's
     options, {name: text}, say beyond the keys, and raises WeightsError where they contradict the files; `notes` returns
-    sentences for people on a configuration and the options it was made with.
+    sentences for people on a configuration and the options it was made with. `guesses_flow` tells of a configuration
+    whether its flow can be replaced by the engine's.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Family:
     make_model: Callable[[ModelParts], Model]
     dry_run: Callable[[Any, Any, tuple[int, int]], Iterator[str]]
     notes: Callable[[Any, Mapping[str, str]], tuple[str, ...]] = lambda _config, _options: ()
+    guesses_flow: Callable[[Any], bool] = lambda _config: False
 
 
 def family_names() -> tuple[str, ...]:

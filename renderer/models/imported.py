@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import safetensors.torch
@@ -12,11 +12,11 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from bridge.protocol.errors import WeightsError
+from bridge.protocol.errors import UsageError, WeightsError
 from bridge.protocol.messages import ModelCard
 from renderer import weights_store
 from renderer.models import cost
-from renderer.models.base import Model
+from renderer.models.base import Model, with_geometry
 from renderer.models.family import Family, ModelParts, check_fit, find_family, shapes_of
 from renderer.models.speed import Speed
 from renderer.weights_store import ImportedCard
@@ -33,28 +33,45 @@ class ModelOptions:
     style: Any = None
     stabilise: bool = False
     """Whether pictures are steadied by the engine's motion; see `renderer.models.stabilised`."""
+    flow: Literal["guessed", "engine"] = "guessed"
+    """What moves the last picture: the network's own guess, or the exact motion by depth and poses."""
 
 
 def load_imported(name: str, device: torch.device, options: ModelOptions) -> Model:
-    """Return a model of imported weights; raises WeightsError if they are damaged or of a family that is not known."""
+    """Return a model of imported weights.
+
+    Raises WeightsError if they are damaged or of a family that is not known, UsageError for the engine's flow where the
+    model guesses none.
+    """
     card = weights_store.verify_imported(name)
     family = find_family(card.family)
     config = read_config(card, family)
+    use_engine = options.flow == "engine"
+    if use_engine and not family.guesses_flow(config):
+        raise UsageError(f"{name} guesses no flow that the engine's could replace", "Leave --flow out")
     network = load_network(card, family, config)
     log.warning("the weights of %s are not vidrive's, and licensed for restricted use: %s", name, card.licence)
     model_card = ModelCard(
         name=card.name,
         family=card.family,
         label_space=card.label_space,
-        planes=card.planes,
+        planes=with_geometry(card.planes) if use_engine else card.planes,
         size_multiple_px=card.size_multiple_px,
         past_frames=card.past_frames,
         weights_sha256=card.weights_sha256,
         licence=card.licence,
         device=device.type,
         dtype=options.speed.precision,
+        flow="engine" if use_engine else msgspec.UNSET,
     )
-    return family.make_model(ModelParts(model_card, config, network, device, options.speed, options.style))
+    return family.make_model(ModelParts(model_card, config, network, device, options.speed, options.style, use_engine))
+
+
+def guesses_flow(name: str) -> bool:
+    """Return whether imported weights are of a model whose flow can be replaced by the engine's."""
+    card = weights_store.read_imported_card(name)
+    family = find_family(card.family)
+    return family.guesses_flow(read_config(card, family))
 
 
 def announce(name: str, device: torch.device) -> None:

@@ -97,6 +97,8 @@ def load_model(
     preset = find_preset(name)
     if options is not None and options.stabilise:
         raise UsageError(f"{name} blends its pictures with the last ones by itself", "Leave --stabilise out")
+    if options is not None and options.flow == "engine" and preset.weights:
+        raise UsageError(f"{name} moves its pictures by the engine's motion already", "Leave --flow out")
     if not preset.weights:
         raise WeightsError(
             f"the weights of {name} are not here: vidrive neither ships nor fetches what others published",

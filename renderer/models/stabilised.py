@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from renderer.backends.transfer import Download
 from renderer.inputs import ModelInput, signed_picture
-from renderer.models.base import Model, ModelOutput
+from renderer.models.base import Model, ModelOutput, with_geometry
 from renderer.models.reprojecting import begin_uint8
 from renderer.temporal import TemporalState, remember, warp_previous
 
@@ -37,9 +37,10 @@ class StabilisedModel:
     """A model whose pictures are steadied; see `Model`. Its card asks for depth and instance ids as well."""
 
     def __init__(self, model: Model[Any]) -> None:
-        planes = (*model.card.planes, *(name for name in ("depth_m", "instances") if name not in model.card.planes))
         past_frames = max(1, model.card.past_frames)
-        self.card = msgspec.structs.replace(model.card, planes=planes, past_frames=past_frames)
+        self.card = msgspec.structs.replace(
+            model.card, planes=with_geometry(model.card.planes), past_frames=past_frames
+        )
         self.device = model.device
         self.summary = f"{model.summary}, stabilised"
         self._model = model

@@ -4,13 +4,16 @@ Each frame is drawn from three inputs (two past, one current) and two past pictu
 with the last picture, warped by a flow that the network estimates itself. Coarse scales are drawn first; each scale
 remembers its own pictures. The first two pictures of a sequence are given, or made by a network that looks at one frame
 alone, or the third frame begins from black. The state is a value: `Vid2vidState`.
+
+Where it is asked for, the engine's exact motion by depth and poses stands in for the flow that the network estimates.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -33,9 +36,11 @@ from renderer.models.speed import REFERENCE, Speed
 from renderer.models.upstream import without_statistics
 from renderer.models.vid2vid_checkpoint import recognise
 from renderer.models.vid2vid_config import Vid2vidConfig
-from renderer.models.vid2vid_networks import Drawing, LabelHalf, ScaleGenerator, Vid2vid
+from renderer.models.vid2vid_networks import Drawing, GivenFlow, LabelHalf, ScaleGenerator, Vid2vid
 from renderer.models.vid2vid_options import apply_options, notes
+from renderer.temporal import TemporalState, engine_flow, remember
 
+log: Final = logging.getLogger("renderer")
 SIZE_MULTIPLE_PX: Final = 32
 
 
@@ -45,12 +50,14 @@ class Vid2vidState:
     begun `ahead` for its next frame.
 
     `pictures[scale]` are that scale's own, (B,3,H,W) float32 [-1, 1], the coarsest scale first. While a sequence
-    begins, there are only those of the finest scale, the last entry.
+    begins, there are only those of the finest scale, the last entry. `last` is the last picture with its geometry,
+    where the engine's flow is wanted.
     """
 
     inputs: tuple[FramePlanes, ...]
     pictures: tuple[tuple[Tensor, ...], ...]
     ahead: Ahead | None = None
+    last: TemporalState | None = None
 
 
 @dataclass(frozen=True)
@@ -85,18 +92,28 @@ class Vid2vidModel:
         assert isinstance(parts.network, Vid2vid)
         self._network = prepare_vid2vid(parts.network, parts.device, parts.speed)
         self._speed = parts.speed
+        self._engine_flow = parts.engine_flow
+        self._has_told = False
         function = partial(steady_frame, self._network, parts.speed)
         self.recorded = (
-            Recorded(function, recorder_for(parts.device), parts.card.name) if parts.speed.recorded else None
+            Recorded(function, recorder_for(parts.device), parts.card.name)
+            if parts.speed.recorded and not parts.engine_flow  # whose flow comes from outside the recorded function
+            else None
         )
 
     @torch.inference_mode()
     def step(self, frame: ModelInput, state: Vid2vidState | None) -> tuple[ModelOutput, Vid2vidState]:
-        """Synthesize one frame; the stages are `infer` and `to_uint8`."""
+        """Synthesize one frame; the stages are `infer` and `to_uint8`.
+
+        A frame without depth and motion, where the engine's flow is wanted, has a guessed one; that is logged once.
+        """
         start_s = time.perf_counter()
         if self.recorded is not None and state is not None and is_steady(self._network.config, state):
             return self._step_recorded(self.recorded, frame, state, start_s)
-        drawn, after = advance(self._network, frame, state, self._speed)
+        if self._engine_flow and not self._has_told and (frame.depth_B1HW is None or frame.motion is None):
+            log.warning("%s guesses its flow: frames come without the depth and poses of an engine", self.card.name)
+            self._has_told = True
+        drawn, after = advance(self._network, frame, state, self._speed, use_engine=self._engine_flow)
         drawn_s = time.perf_counter()
         rgb = truncate_to_uint8(drawn.picture_B3HW)
         stages_ms = {"infer": (drawn_s - start_s) * 1e3, "to_uint8": (time.perf_counter() - drawn_s) * 1e3}
@@ -159,9 +176,16 @@ def steady_frame(network: Vid2vid, speed: Speed, labels_THW: Tensor, *others: Te
 
 
 def advance(
-    network: Vid2vid, frame: ModelInput, state: Vid2vidState | None, speed: Speed = REFERENCE
+    network: Vid2vid,
+    frame: ModelInput,
+    state: Vid2vidState | None,
+    speed: Speed = REFERENCE,
+    *,
+    use_engine: bool = False,
 ) -> tuple[Drawn, Vid2vidState]:
     """Draw the next frame of a sequence, its first one without a state; return it with the state after it.
+
+    `use_engine` warps by depth and poses, where this frame and the last one have them, instead of a guessed flow.
 
     Raises RenderRefused for a frame that is too small or lacks what the model begins with.
     """
@@ -170,13 +194,28 @@ def advance(
     past = state or Vid2vidState((), ())
     inputs = (*past.inputs, planes)
     if len(inputs) < c.num_frames:
-        return _begin(network, frame, inputs, past, speed)
+        drawn, after = _begin(network, frame, inputs, past, speed)
+        return drawn, replace(after, last=_with_geometry(drawn.picture_B3HW, frame) if use_engine else None)
     labels = _labels(network, inputs, past.ahead, speed)
     ahead = _look_ahead(network, inputs[1:], frame, speed)
     pictures = past.pictures or _black(c, planes)
-    drawings = network.draw(labels, pictures, blend=bool(past.pictures))
-    after = tuple((*old[1:], drawing.picture_B3HW) for old, drawing in zip(pictures, drawings, strict=True))
-    return Drawn(drawings[-1].picture_B3HW, drawings), Vid2vidState(inputs[1:], after, ahead)
+    given = _engine_flow(past.last, frame) if use_engine else None
+    drawings = network.draw(labels, pictures, blend=bool(past.pictures), given=given)
+    kept = tuple((*old[1:], drawing.picture_B3HW) for old, drawing in zip(pictures, drawings, strict=True))
+    picture_B3HW = drawings[-1].picture_B3HW
+    last = _with_geometry(picture_B3HW, frame) if use_engine else None
+    return Drawn(picture_B3HW, drawings), Vid2vidState(inputs[1:], kept, ahead, last)
+
+
+def _with_geometry(picture_B3HW: Tensor, frame: ModelInput) -> TemporalState:
+    return remember(picture_B3HW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
+
+
+def _engine_flow(last: TemporalState | None, frame: ModelInput) -> GivenFlow | None:
+    """Return the finest scale's flow by depth and poses; None where this frame or the last one has none."""
+    if last is None or last.motion is None or frame.depth_B1HW is None or frame.motion is None:
+        return None
+    return GivenFlow(*engine_flow(last, frame.depth_B1HW, frame.instances_B1HW, frame.motion))
 
 
 def _read_labels(network: Vid2vid, inputs: Sequence[FramePlanes], speed: Speed) -> LabelHalf:
@@ -344,4 +383,5 @@ FAMILY: Final = Family(
     traits=traits,
     make_model=Vid2vidModel,
     dry_run=dry_run,
+    guesses_flow=lambda config: config.flow,
 )

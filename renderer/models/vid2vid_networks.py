@@ -21,6 +21,7 @@ from renderer.models.face_looks import FEATURE_CHANNELS, face_look
 from renderer.models.label_stack import FramePlanes, LabelStack, first_convolutions
 from renderer.models.single_frame import FeatureEncoder, GlobalGenerator, GlobalWithFeatures, LocalEnhancer
 from renderer.models.vid2vid_config import SingleConfig, Vid2vidConfig
+from renderer.temporal import sample_at
 
 FLOW_UNIT_PX: Final = 20.0  # at scale 0; twice as many pixels at each finer scale
 
@@ -38,6 +39,18 @@ class LabelHalf(NamedTuple):
 
     scales: tuple[LabelFeatures, ...]
     foreground_masks: tuple[Tensor, ...]
+
+
+class GivenFlow(NamedTuple):
+    """The true flow to a scale's last picture, in place of the guessed one: (B,2,H,W) pixels of that scale, as
+    `Drawing` has it, and visible (B,1,H,W) float32, 0 where the last picture does not show what is there."""
+
+    flow_B2HW: Tensor
+    visible_B1HW: Tensor
+
+    def halved(self) -> GivenFlow:
+        """Return the flow of the next coarser scale, whose pixels lie, as `pool` has it, on every second one."""
+        return GivenFlow(self.flow_B2HW[..., ::2, ::2] / 2, self.visible_B1HW[..., ::2, ::2])
 
 
 class Features(NamedTuple):
@@ -95,23 +108,35 @@ class ScaleGenerator(nn.Module):
         return LabelFeatures(features[0], features[1] if self.has_foreground else None)
 
     def finish(
-        self, features: Features, last_B3HW: Tensor, foreground_mask_B1HW: Tensor | None, blend: bool
+        self,
+        features: Features,
+        last_B3HW: Tensor,
+        foreground_mask_B1HW: Tensor | None,
+        blend: bool,
+        given: GivenFlow | None = None,
     ) -> Drawing:
-        """Return the picture of this scale; `last_B3HW` is its own last one, not used where `blend` is False."""
+        """Return the picture of this scale; `last_B3HW` is its own last one, not used where `blend` is False.
+
+        A `given` flow stands in for the guessed one; what is not visible by it is hallucinated, whatever the mask says.
+        """
         raw_B3HW = self.model_final_img(features.picture).float()
         picture_B3HW, flow_B2HW, occlusion_B1HW, foreground_B3HW = raw_B3HW, None, None, None
         if features.flow is not None:
             flow_features = features.flow.float()
-            flow_B2HW = self.model_final_flow(flow_features) * self.flow_unit_px
             occlusion_B1HW = self.model_final_w(flow_features)
-            if blend and self.by_kernel:
+            if given is None:
+                flow_B2HW = self.model_final_flow(flow_features) * self.flow_unit_px
+            else:
+                flow_B2HW = given.flow_B2HW
+                occlusion_B1HW = 1 - (1 - occlusion_B1HW) * given.visible_B1HW
+            if blend and self.by_kernel and given is None:
                 foreground_B3HW = None if features.foreground is None else self.indv_final(features.foreground)
                 picture_B3HW, levels_HW3 = kernels.warp_and_blend(
                     raw_B3HW, flow_B2HW, occlusion_B1HW, last_B3HW, foreground_B3HW, foreground_mask_B1HW
                 )
                 return Drawing(picture_B3HW, raw_B3HW, flow_B2HW, occlusion_B1HW, foreground_B3HW, levels_HW3)
             if blend:
-                warped_B3HW = warp(last_B3HW, flow_B2HW)
+                warped_B3HW = warp(last_B3HW, flow_B2HW) if given is None else sample_at(last_B3HW, flow_B2HW)
                 picture_B3HW = raw_B3HW * occlusion_B1HW + warped_B3HW * (1 - occlusion_B1HW)
         if features.foreground is not None and foreground_mask_B1HW is not None:
             foreground_B3HW = self.indv_final(features.foreground).float()
@@ -287,13 +312,22 @@ class Vid2vid(nn.Module):
         return LabelHalf(tuple(scales), tuple(stack.foreground_B1HW for stack in stacks))
 
     def draw(
-        self, labels: Callable[[], LabelHalf], pictures: Sequence[Sequence[Tensor]], *, blend: bool = True
+        self,
+        labels: Callable[[], LabelHalf],
+        pictures: Sequence[Sequence[Tensor]],
+        *,
+        blend: bool = True,
+        given: GivenFlow | None = None,
     ) -> tuple[Drawing, ...]:
         """Return the drawing of each scale, the coarsest first, from its past pictures, oldest first.
 
         `labels` is asked for once those are read. Without `blend` nothing is warped, as where a sequence begins from
-        black.
+        black. `given` is the finest scale's true flow, None for the network's own guess.
         """
+        flows: list[GivenFlow | None] = [given]
+        for _ in pictures[1:]:
+            given = None if given is None else given.halved()
+            flows.insert(0, given)
         pasts = [
             self._scale(scale).model_down_img(torch.cat(list(past), 1).to(self.dtype))
             for scale, past in enumerate(pictures)
@@ -308,7 +342,7 @@ class Vid2vid(nn.Module):
             else:
                 assert features is not None
                 features = generator.draw(half.scales[scale], pasts[scale], features)
-            drawings.append(generator.finish(features, past[-1], half.foreground_masks[scale], blend))
+            drawings.append(generator.finish(features, past[-1], half.foreground_masks[scale], blend, flows[scale]))
         return tuple(drawings)
 
     def _scale(self, scale: int) -> CompositeGenerator | CompositeLocalGenerator:

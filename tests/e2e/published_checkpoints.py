@@ -9,28 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
-from renderer.models.vid2vid_config import SingleConfig, Vid2vidConfig
+from renderer.models.vid2vid_config import SingleConfig
+from tests.unit.renderer.vid2vid_cases import TWO_SCALES
 
-CONFIG = Vid2vidConfig(
-    num_labels=35,
-    instance_edges=True,
-    dense_channels=0,
-    width=4,
-    num_scales=2,
-    num_down=2,
-    num_blocks=3,
-    num_local_blocks=1,
-    num_frames=3,
-    foreground=True,
-    foreground_labels=(26,),
-    flow=True,
-    affine_norms=True,
-    first_pictures="single",
-    single=SingleConfig(kind="global", width=2, num_down=2, num_blocks=1),
-    native_size_hw=(256, 512),
+CONFIG = msgspec.structs.replace(
+    TWO_SCALES, width=4, num_blocks=3, single=SingleConfig(kind="global", width=2, num_down=2, num_blocks=1)
 )
 Networks = dict[str, dict[str, Tensor]]
 Weights = Callable[..., "Run"]

@@ -18,24 +18,15 @@ from renderer.models.family import shapes_of
 from renderer.models.speed import REFERENCE, Speed
 from renderer.models.vid2vid_config import SingleConfig, Vid2vidConfig
 from renderer.models.vid2vid_networks import Drawing, Vid2vid
+from tests.unit.renderer.vid2vid_cases import TWO_SCALES
 
-STREET_512 = Vid2vidConfig(
-    num_labels=35,
-    instance_edges=True,
-    dense_channels=0,
-    width=8,
+STREET_512 = msgspec.structs.replace(
+    TWO_SCALES,
     num_scales=1,
     num_down=3,
     num_blocks=9,
     num_local_blocks=3,
-    num_frames=3,
-    foreground=True,
-    foreground_labels=(26,),
-    flow=True,
-    affine_norms=True,
-    first_pictures="single",
     single=SingleConfig(kind="global", width=4, num_down=3),
-    native_size_hw=(256, 512),
 )
 STREET_1024_G1 = msgspec.structs.replace(
     STREET_512, num_scales=3, num_down=2, single=SingleConfig(kind="global", width=4, num_down=4)

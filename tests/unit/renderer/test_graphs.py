@@ -28,10 +28,10 @@ from renderer.models.live import LiveConfig, LiveGenerator
 from renderer.models.reprojecting import to_uint8
 from renderer.models.spade_networks import Spade, SpadeConfig
 from renderer.models.speed import Speed, live_speed
-from renderer.models.vid2vid_config import Vid2vidConfig
 from renderer.models.vid2vid_networks import Vid2vid
 from renderer.speed_trial import street_frames
 from tests.unit.renderer.capture_check import traced, waiting_operations
+from tests.unit.renderer.vid2vid_cases import GIVEN
 
 CPU = torch.device("cpu")
 NUM_FRAMES = 5  # two are given, the third begins, two are steady
@@ -46,24 +46,7 @@ CARD = ModelCard(
     weights_sha256="",
     licence="none",
 )
-VID2VID = Vid2vidConfig(
-    num_labels=35,
-    instance_edges=True,
-    dense_channels=0,
-    width=4,
-    num_scales=2,
-    num_down=2,
-    num_blocks=1,
-    num_local_blocks=1,
-    num_frames=3,
-    foreground=True,
-    foreground_labels=(24, 26),
-    flow=True,
-    affine_norms=True,
-    first_pictures="given",
-    single=None,
-    native_size_hw=(256, 512),
-)
+VID2VID = msgspec.structs.replace(GIVEN, width=4, num_blocks=1, foreground_labels=(24, 26))
 SPADE = SpadeConfig(num_labels=35, instance_edges=True, width=4, hidden=8, upsampling="more", native_size_hw=(256, 512))
 ON_CUDA = msgspec.structs.replace(live_speed("cuda"), precision="float32")
 
