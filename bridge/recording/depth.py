@@ -55,15 +55,13 @@ class Depth24Codec:
         coded = None if steps is None else self._encode_steps(steps)
         if coded is not None:
             return _sealed(_SURFACES, coded, (plane.shape[0], plane.shape[1]))
-        shuffled = np.ascontiguousarray(plane, "<f4").view(np.uint8).reshape(-1, 4).T
-        return _sealed(_RAW, self._compressor.compress(shuffled.tobytes()), (plane.shape[0], plane.shape[1]))
+        return _sealed(_RAW, self._compressor.compress(pack_floats(plane)), (plane.shape[0], plane.shape[1]))
 
     def decode(self, record: bytes, size_hw: tuple[int, int]) -> NDArray:
         """Return the (H,W) plane."""
         letter, coded = _unsealed(record, size_hw)
         if letter == _RAW:
-            shuffled = np.frombuffer(decompress(coded, math.prod(size_hw) * 4), np.uint8).reshape(4, -1)
-            return np.ascontiguousarray(shuffled.T).view("<f4").reshape(size_hw)
+            return unpack_floats(coded, size_hw)
         data = np.frombuffer(bytearray(coded), np.uint8)  # one compiled function serves both: its buffer is writable
         steps = np.zeros(size_hw, np.int32)
         scratch = self._scratch_for(size_hw)
@@ -118,6 +116,17 @@ def steps_of(depth_m: NDArray[np.float32]) -> NDArray[np.int32] | None:
 def metres_of(steps: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return (H,W) f32 metres of steps, as `bridge.capture.decode` makes them."""
     return steps.astype(np.float32) * METRES_PER_STEP
+
+
+def pack_floats(plane: NDArray[np.float32]) -> bytes:
+    """Return the four bytes of all numbers one after the other, exponents with exponents."""
+    return np.ascontiguousarray(plane, "<f4").view(np.uint8).reshape(-1, 4).T.tobytes()
+
+
+def unpack_floats(coded: bytes, size_hw: tuple[int, int]) -> NDArray:
+    """Return the (H,W) f32 plane of a Zstandard frame of `pack_floats`; raises RecordingError for any other."""
+    shuffled = np.frombuffer(decompress(coded, math.prod(size_hw) * 4), np.uint8).reshape(4, -1)
+    return np.ascontiguousarray(shuffled.T).view("<f4").reshape(size_hw)
 
 
 def _sealed(letter: bytes, coded: bytes, size_hw: tuple[int, int]) -> bytes:

@@ -15,11 +15,12 @@ from bridge.protocol.errors import OutputError, RecordingError
 from bridge.protocol.messages import ModelCard, PlaneType
 
 FORMAT: Final = "vidrive recording"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+READ_VERSIONS: Final = (1, 2)
 MANIFEST_NAME: Final = "manifest.json"
 TABLE_NAME: Final = "frames.jsonl"
 
-PlaneCodec = Literal["ids", "depth24", "floats", "png", "h264"]
+PlaneCodec = Literal["ids", "depth24", "depth24_carried", "floats", "png", "h264"]
 Ended = Literal["", "done", "failed"]
 
 
@@ -47,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     format: Literal["vidrive recording"] = "vidrive recording"
-    version: Literal[1] = FORMAT_VERSION
+    version: Literal[1, 2] = FORMAT_VERSION
     vidrive_version: str
     simulator_version: str
     created_utc: str
@@ -93,10 +94,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise RecordingError(f"{path} cannot be read ({error.strerror})", "Look at its permissions") from None
     try:
         head = msgspec.json.decode(data, type=_Head)
-        if head.format == FORMAT and head.version != FORMAT_VERSION:
+        if head.format == FORMAT and head.version not in READ_VERSIONS:
             maker = f" {head.vidrive_version}" if head.vidrive_version else ""
+            known = f"{READ_VERSIONS[0]} to {READ_VERSIONS[-1]}"
             raise RecordingError(
-                f"{folder} is a recording of format version {head.version}, and this vidrive reads {FORMAT_VERSION}",
+                f"{folder} is a recording of format version {head.version}, and this vidrive reads {known}",
                 f"Use the vidrive{maker} that made it",
             )
         return msgspec.json.decode(data, type=Manifest)

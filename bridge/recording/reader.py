@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import RecordingError
 from bridge.protocol.frames import CameraIntrinsics, SensorFrame
+from bridge.recording.carried import CARRIED, CarriedDepthCodec, DepthView
 from bridge.recording.codecs import Codec, open_codec
 from bridge.recording.manifest import TABLE_NAME, Manifest, read_manifest
 from bridge.recording.rows import Row, body_poses, pose_matrix
@@ -23,6 +24,15 @@ from bridge.recording.writer import PLANE_TYPES
 
 _log: Final = logging.getLogger("vidrive")
 _row_decoder: Final = msgspec.json.Decoder(Row)
+
+
+class _CarriedPlane:
+    """A plane whose pictures need each other: its codec, and which picture it is at."""
+
+    def __init__(self, codec: CarriedDepthCodec) -> None:
+        self.codec = codec
+        self.index = -1
+        self.plane: NDArray | None = None
 
 
 class Recording:
@@ -39,7 +49,12 @@ class Recording:
         if "labels" not in kept:
             raise RecordingError(f"{folder} has no label maps", "Name a recording that vidrive record made")
         self._codecs: dict[str, Codec] = {
-            name: open_codec(plane.codec, PLANE_TYPES[plane.type]) for name, plane in kept.items()
+            name: open_codec(plane.codec, PLANE_TYPES[plane.type])
+            for name, plane in kept.items()
+            if plane.codec != "depth24_carried"
+        }
+        self._carried = {
+            name: _CarriedPlane(CarriedDepthCodec()) for name, plane in kept.items() if plane.codec == "depth24_carried"
         }
         self._paths = {name: folder / plane.file for name, plane in kept.items()}
         rows, self._damage = _read_rows(folder / TABLE_NAME)
@@ -64,20 +79,58 @@ class Recording:
         Raises RecordingError for damaged bytes.
         """
         place = self.rows[index].records.get(name)
-        if place is None or name not in self._codecs:
+        if place is None or name not in self._paths:
             return None
-        offset, num_bytes = place
-        with self._paths[name].open("rb") as file:
-            file.seek(offset)
-            record = file.read(num_bytes)
+        if name in self._carried:
+            return self._carried_plane(name, index)
+        record = self._record(name, index)
         try:
             plane = self._codecs[name].decode(record, self.size_hw)
         except RecordingError as error:
-            raise RecordingError(
-                f"{self._paths[name]} is damaged at frame {self.rows[index].frame_id}: {error.what}", error.hint
-            ) from None
+            raise self._damaged(name, index, error) from None
         plane.flags.writeable = False
         return plane
+
+    def _carried_plane(self, name: str, index: int) -> NDArray:
+        """A plane that needs those before it, back to a whole one or to the one that was decoded last."""
+        kept = self._carried[name]
+        if kept.index == index and kept.plane is not None:
+            return kept.plane
+        chain = [index]
+        while self._record(name, chain[-1], 1) == CARRIED:
+            before = next((i for i in range(chain[-1] - 1, -1, -1) if name in self.rows[i].records), None)
+            if before is None or (before == kept.index and kept.plane is not None):
+                break
+            chain.append(before)
+        for at in reversed(chain):
+            try:
+                plane = kept.codec.decode(self._record(name, at), self.size_hw, self._view(at))
+            except RecordingError as error:
+                kept.plane = None
+                raise self._damaged(name, at, error) from None
+            plane.flags.writeable = False
+            kept.index, kept.plane = at, plane
+        assert kept.plane is not None
+        return kept.plane
+
+    def _view(self, index: int) -> DepthView:
+        row = self.rows[index]
+        return DepthView(
+            pose_matrix(row.world_from_camera),
+            self.intrinsics.focal_px,
+            self.plane("instances", index),
+            body_poses(row),
+        )
+
+    def _record(self, name: str, index: int, num_bytes: int | None = None) -> bytes:
+        offset, length = self.rows[index].records[name]
+        with self._paths[name].open("rb") as file:
+            file.seek(offset)
+            return file.read(length if num_bytes is None else num_bytes)
+
+    def _damaged(self, name: str, index: int, error: RecordingError) -> RecordingError:
+        what = f"{self._paths[name]} is damaged at frame {self.rows[index].frame_id}: {error.what}"
+        return RecordingError(what, error.hint)
 
     def sensor_frame(self, index: int, rgb: NDArray[np.uint8] | None = None) -> SensorFrame:
         """Return a row's sensor frame; `rgb` is its picture where that is kept in a video."""

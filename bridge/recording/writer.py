@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from bridge.edits.frames import edits_of, original_of
 from bridge.edits.track import TRACK_NAME, TrackWriter
 from bridge.protocol.errors import OutputError, VidriveError
-from bridge.protocol.frames import FramePair
+from bridge.protocol.frames import FramePair, SensorFrame
+from bridge.recording.carried import CarriedDepthCodec, DepthView
 from bridge.recording.codecs import open_codec
 from bridge.recording.looks import LOOKS_NAME, LookWriter
 from bridge.recording.manifest import TABLE_NAME, Manifest, write_manifest
@@ -75,7 +76,12 @@ class RecordingWriter:
         self._track_writer = TrackWriter()
         self._look_writer = LookWriter(manifest.card)
         self._tracks: dict[str, _AppendedFile] = {}
-        self._codecs = {name: open_codec(plane.codec, PLANE_TYPES[plane.type]) for name, plane in kept.items()}
+        self._codecs = {
+            name: open_codec(plane.codec, PLANE_TYPES[plane.type])
+            for name, plane in kept.items()
+            if plane.codec != "depth24_carried"
+        }
+        self._carried = {name: CarriedDepthCodec() for name, plane in kept.items() if plane.codec == "depth24_carried"}
         self._pairs: queue.Queue[FramePair | None] = queue.Queue(QUEUE_LENGTH)
         with contextlib.ExitStack() as opened, _output_error(folder):
             (folder / RESERVE_NAME).write_bytes(bytes(RESERVE_BYTES))
@@ -172,6 +178,8 @@ class RecordingWriter:
             if name not in planes and name != "synthesized":
                 raise ValueError(f"it has no plane {name}")
         coded = {name: codec.encode(planes[name]) for name, codec in self._codecs.items() if name in planes}
+        for name, codec in self._carried.items():
+            coded[name] = codec.encode(planes[name], _view_of(pair.sensor))
         pictures: dict[str, int] = {}
         for name, video in self._videos.items():
             if name in planes:
@@ -264,6 +272,11 @@ def planes_of(pair: FramePair) -> dict[str, NDArray]:
         "synthesized": None if rendered is None else rendered.rgb,
     }
     return {name: plane for name, plane in planes.items() if plane is not None}
+
+
+def _view_of(sensor: SensorFrame) -> DepthView:
+    original = original_of(sensor)
+    return DepthView(sensor.world_from_camera, sensor.intrinsics.focal_px, original.instance_map, sensor.bodies)
 
 
 def digest(picture: NDArray[np.uint8]) -> str:

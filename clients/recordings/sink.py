@@ -23,7 +23,7 @@ Pictures = Literal["h264", "lossless", "none"]
 _LOSSLESS: Final = {
     "labels": PlaneFormat(codec="ids", file="labels.planes", type="u8"),
     "instances": PlaneFormat(codec="ids", file="instances.planes", type="u16"),
-    "depth_m": PlaneFormat(codec="depth24", file="depth_m.planes", type="f32"),
+    "depth_m": PlaneFormat(codec="depth24_carried", file="depth_m.planes", type="f32"),
     "flow_px": PlaneFormat(codec="floats", file="flow_px.planes", type="f32"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ HEIGHT, WIDTH = 32, 64
 PLANES = {
     "labels": PlaneFormat(codec="ids", file="labels.planes", type="u8"),
     "instances": PlaneFormat(codec="ids", file="instances.planes", type="u16"),
-    "depth_m": PlaneFormat(codec="depth24", file="depth_m.planes", type="f32"),
+    "depth_m": PlaneFormat(codec="depth24_carried", file="depth_m.planes", type="f32"),
     "rgb": PlaneFormat(codec="png", file="rgb.planes", type="u8"),
     "synthesized": PlaneFormat(codec="png", file="synthesized.planes", type="u8"),
 }
@@ -55,8 +56,8 @@ def make_pair(frame_id: int) -> FramePair:
     return FramePair(sensor, RenderedFrame(frame_id, 3, picture, {"infer": 1.25}, reset="new sequence"), 12.5)
 
 
-def make_manifest(**changes: object) -> Manifest:
-    fields: dict[str, object] = {
+def make_manifest(**changes: Any) -> Manifest:
+    fields: dict[str, Any] = {
         "vidrive_version": "0.1.0",
         "simulator_version": "0.9.16",
         "created_utc": "2026-01-01T00:00:00+00:00",
