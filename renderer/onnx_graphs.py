@@ -154,10 +154,10 @@ def graph_of(family: str, network: Any, config: Any, size_hw: tuple[int, int]) -
     return _OF_FAMILY[family](network, config, size_hw)
 
 
-def live_graph(network: LiveGenerator, size_hw: tuple[int, int]) -> Graph:
-    """Return the graph of a live generator's frame: what a `Runner` takes and returns."""
+def live_graph(network: LiveGenerator, size_hw: tuple[int, int], labels: torch.dtype = torch.uint8) -> Graph:
+    """Return the graph of a live generator's frame: what a `Runner` takes and returns, but for the labels' type."""
     inputs = {
-        "labels": torch.zeros(1, *size_hw, dtype=torch.uint8),
+        "labels": torch.zeros(1, *size_hw, dtype=labels),
         "warped": torch.zeros(1, 3, *size_hw),
         "valid": torch.zeros(1, 1, *size_hw),
     }

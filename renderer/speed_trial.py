@@ -130,6 +130,18 @@ def measure_speed(network: Vid2vid, size_hw: tuple[int, int], speed: Speed | Non
     return SpeedTrial(best_s["reference"], best_s["fast"], difference)
 
 
+def measure_half(network: Vid2vid, size_hw: tuple[int, int]) -> dict[str, float]:
+    """Return the PSNR of the first recurrent picture in each half type, dB, emulated on one thread of the CPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        frames = street_frames(network.config.num_frames, size_hw)
+        kinds = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+        return {name: half_precision_psnr_db(network, frames, dtype, 1)[0] for name, dtype in kinds.items()}
+    finally:
+        torch.set_num_threads(threads)
+
+
 @torch.inference_mode()
 def half_precision_psnr_db(
     network: Vid2vid, frames: Sequence[ModelInput], dtype: torch.dtype, depth: int = DEPTH

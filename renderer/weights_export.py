@@ -50,14 +50,19 @@ def export_onnx(name: str, file: Path, size_hw: tuple[int, int] | None = None) -
 
 
 @torch.inference_mode()
-def export_live(network: LiveGenerator, file: Path, size_hw: tuple[int, int]) -> None:
+def export_live(
+    network: LiveGenerator, file: Path, size_hw: tuple[int, int], dtype: torch.dtype = torch.float32
+) -> None:
     """Write a live generator as ONNX at a size: labels (1,H,W) uint8, warped (1,3,H,W) and valid (1,1,H,W) float32 to
     rgb (1,3,H,W) float32 [-1, 1].
+
+    `dtype` is that of its layers; in half types the labels are int32, as runtimes of GPUs want them.
 
     Raises UsageError without the package onnx, OutputError if it cannot be written.
     """
     _need_onnx()
-    _write(live_graph(copy.deepcopy(network).cpu().float().eval(), size_hw), file)
+    labels = torch.uint8 if dtype == torch.float32 else torch.int32
+    _write(live_graph(copy.deepcopy(network).cpu().to(dtype).eval(), size_hw, labels), file)
 
 
 def _need_onnx() -> None:

@@ -130,15 +130,18 @@ def _measure_speed_up(args: argparse.Namespace) -> Iterable[Figure]:
 
     prepare_process()
 
-    from renderer.speed_trial import measure_speed, random_network
+    from renderer.speed_trial import measure_half, measure_speed, random_network
 
     width_px, height_px = args.size or SPEED_UP_SIZE_WH
     print(f"{args.speed_up} at {width_px}x{height_px}, on one thread ...", file=sys.stderr)
-    trial = measure_speed(random_network(args.speed_up), (height_px, width_px))
+    network = random_network(args.speed_up)
+    trial = measure_speed(network, (height_px, width_px))
     yield Figure("plain formulation", trial.reference_s, "s")
     yield Figure("as it is computed", trial.fast_s, "s")
     yield Figure("times faster", trial.ratio, "times", goal=1.6, at_least=True)
     yield Figure("largest difference, of 2", trial.difference * 1e6, "millionths", goal=100.0)
+    for name, ratio_db in measure_half(network, (height_px, width_px)).items():
+        yield Figure(f"PSNR of {name}, emulated", ratio_db, "dB")
 
 
 def _measure(args: argparse.Namespace) -> Iterable[Figure]:

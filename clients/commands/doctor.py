@@ -207,14 +207,17 @@ def check_gpu() -> Finding:
         return Finding(
             "gpu", "note", f"generators run as CUDA graphs on {name}; TensorRT can be added", install_hint("tensorrt")
         )
+    from renderer.backends import tensorrt_programs
     from renderer.backends.onnx_programs import missing_provider
 
+    if tensorrt_programs.is_here():
+        return Finding("gpu", "ok", f"generators run as CUDA graphs on {name}, and by TensorRT's own package")
     if provider := missing_provider("tensorrt", "cuda"):
         return Finding(
             "gpu",
             "note",
             f"generators run as CUDA graphs on {name}; this ONNX Runtime has no {provider}",
-            "Install onnxruntime-gpu and TensorRT for --backend tensorrt",
+            "pip install tensorrt, or onnxruntime-gpu, for --backend tensorrt",
         )
     return Finding("gpu", "ok", f"generators run as CUDA graphs on {name}, and by --backend tensorrt")
 

@@ -16,7 +16,7 @@ from typing import Final, Literal, get_args
 import torch
 
 from bridge.protocol.errors import UsageError
-from renderer.backends import host
+from renderer.backends import host, tensorrt_programs
 from renderer.backends.calibration import Calibration
 from renderer.backends.compiled import CompiledRunner, Program, ProgramRefused, first_line, trial_inputs
 from renderer.backends.runner import EAGER, TRIAL_SIZE_HW, EagerRunner, RecordedRunner, Runner
@@ -41,6 +41,8 @@ FASTER: Final = 0.95  # the same for another runtime
 def missing_packages(backend: str) -> tuple[str, ...]:
     """Return the packages that a backend needs and that are not installed."""
     _, packages = EXTRAS.get(backend, ("", ()))
+    if backend == "tensorrt" and tensorrt_programs.is_here():
+        packages = ("onnx",)  # to write what its own package compiles
     return tuple(name for name in packages if importlib.util.find_spec(name) is None)
 
 
@@ -117,13 +119,13 @@ def _check_there(backend: str, device: torch.device, calibration: Calibration | 
             "int8 needs to know what the generator is given in drives",
             "Write that with vidrive weights calibrate, then give --calibration FILE",
         )
-    if backend in ("onnxruntime", "tensorrt"):
+    if backend == "onnxruntime" or (backend == "tensorrt" and not tensorrt_programs.is_here()):
         from renderer.backends.onnx_programs import missing_provider
 
         if provider := missing_provider(backend, device.type):
             raise UsageError(
                 f"this ONNX Runtime has no {provider}",
-                "Install onnxruntime-gpu in its place, and TensorRT for the backend of that name",
+                "Install onnxruntime-gpu in its place; for the backend tensorrt, pip install tensorrt does as well",
             )
 
 
@@ -165,6 +167,8 @@ def _maker(
         from renderer.backends.int8_programs import int8_maker
 
         return int8_maker(network, calibration)
+    if name == "tensorrt" and tensorrt_programs.is_here():
+        return tensorrt_programs.tensorrt_maker(network, device)
     if name in ("onnxruntime", "tensorrt"):
         from renderer.backends.onnx_programs import onnx_maker
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from renderer.backends.compiled import check_agreement
 from renderer.inputs import ModelInput, instance_edges, one_hot, regions
 from renderer.models import imaginaire, pix2pixhd, spade, vid2vid
 from renderer.models.family import find_family
@@ -208,6 +209,28 @@ def test_the_live_family(config: LiveConfig, tmp_path: Path) -> None:
     (found,) = run_onnx(tmp_path / "live.onnx", inputs)
     expected = network(inputs["labels"], inputs["warped"], inputs["valid"])
     torch.testing.assert_close(found, expected, rtol=0, atol=ATOL)
+
+
+@torch.inference_mode()
+def test_the_live_family_in_float16_is_typed_throughout(tmp_path: Path) -> None:
+    """What TensorRT's own package is given: layers in float16, labels as int32, the blend in float32."""
+    torch.manual_seed(4)
+    network = LiveGenerator(LiveConfig(noise=True, recall=0.9, margin_px=16)).eval()
+    export_live(network, tmp_path / "half.onnx", SIZE_HW, torch.float16)
+    onnx = pytest.importorskip("onnx")
+    kinds = {
+        tensor.data_type for tensor in onnx.load(tmp_path / "half.onnx").graph.initializer if len(tensor.dims) == 4
+    }
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    inputs = {
+        "labels": torch.randint(0, 13, (1, *SIZE_HW), dtype=torch.int32),
+        "warped": torch.rand(1, 3, *SIZE_HW) * 2 - 1,
+        "valid": (torch.rand(1, 1, *SIZE_HW) < 0.7).float(),
+    }
+    (found,) = run_onnx(tmp_path / "half.onnx", inputs)
+    expected = network(inputs["labels"], inputs["warped"], inputs["valid"])
+    assert found.dtype == torch.float32
+    check_agreement(found, expected, torch.float16)
 
 
 def test_a_size_that_the_model_cannot_draw_is_refused(weights: Weights, tmp_path: Path) -> None:
