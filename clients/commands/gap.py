@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from clients.gap.comparison import compare, count_set
     from clients.gap.gathering import Wish, gather
     from clients.gap.label_maps import find_maps
-    from clients.gap.reference import load_reference
+    from clients.gap.reference import RATE_HZ, load_reference
     from clients.gap.report import Report, write
     from clients.progress import Progress
 
@@ -108,9 +108,13 @@ def run(args: argparse.Namespace) -> int:
     num_frames = sum(sequence.num_frames for sequences in found.values() for sequence in sequences)
     num_workers = os.cpu_count() or 1
     names = {"synthetic": str(args.synthetic), "real": str(args.real)}
+    rates_hz = [sequence.rate_hz for sequences in found.values() for sequence in sequences if sequence.rate_hz]
+    rates_hz += [] if args.real else [RATE_HZ]
+    interval_s = 1 / min(rates_hz, default=1.0)  # that of the slower side: changes are compared over the same time
     with Progress(num_frames) as progress:
         counted = {
-            side: count_set(names[side], sequences, num_workers, progress.advance) for side, sequences in found.items()
+            side: count_set(names[side], sequences, num_workers, progress.advance, interval_s)
+            for side, sequences in found.items()
         }
     real = counted.get("real") or load_reference()
     results = compare(counted["synthetic"], real)

@@ -72,11 +72,18 @@ class Result:
 
 
 def count_set(
-    name: str, sequences: Sequence[MapSequence], num_workers: int, progress: Callable[[int], None] = lambda done: None
+    name: str,
+    sequences: Sequence[MapSequence],
+    num_workers: int,
+    progress: Callable[[int], None] = lambda done: None,
+    interval_s: float = 0.0,
 ) -> MapSet:
-    """Read and count all label maps of a set, in several processes; `progress` is told how many are done."""
+    """Read and count all label maps of a set, in several processes; `progress` is told how many are done.
+
+    Changes are those between frames `interval_s` apart, or consecutive ones where these are further apart.
+    """
     jobs = [
-        (sequence, start, min(start + PART_FRAMES, sequence.num_frames))
+        (sequence, start, min(start + PART_FRAMES, sequence.num_frames), interval_s)
         for sequence in sequences
         for start in range(0, sequence.num_frames, PART_FRAMES)
     ]
@@ -97,13 +104,16 @@ def count_set(
     return MapSet(name, len(sequences), tuple(parts), owners, total(parts))
 
 
-def count_part(sequence: MapSequence, start: int, end: int) -> Counts:
-    """Count frames `start` to `end` of a sequence."""
-    before = sequence.read(start - 1) if start else None
+def count_part(sequence: MapSequence, start: int, end: int, interval_s: float = 0.0) -> Counts:
+    """Count frames `start` to `end` of a sequence, with their changes over `interval_s`."""
+    step = max(1, round(interval_s * sequence.rate_hz))
+    before = sequence.read(start - 1) if start and step == 1 else None
     counted = []
     for index in range(start, end):
         label_map = sequence.read(index)
-        counted.append(count(label_map, before, sequence.rate_hz))
+        if step > 1:  # one pair in each interval
+            before = sequence.read(index - step) if index and index % step == 0 else None
+        counted.append(count(label_map, before, step / sequence.rate_hz if sequence.rate_hz else 0.0))
         before = label_map
     return total(counted)
 

@@ -6,7 +6,8 @@ those crops of the other whose layout is nearest leave the look alone.
 Source: the semantically aligned kernel distance (sKVD) of Richter, Al Haija and Koltun 2021 ("Enhancing Photorealism
 Enhancement"): crops of an eighth of the picture, layouts of 16x16 labels, the nearest of the other set, pairs kept
 where half of the layout agrees, the kernel distance of Binkowski et al. 2018 on what a network sees. Theirs is VGG-16;
-here it is the network that the report names.
+here it is the network that the report names. The figures were not compared with their code: compare them with their
+own floor, not with published ones.
 """
 
 from __future__ import annotations

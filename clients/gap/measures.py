@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clients.gap.statistics import NAMES, THINGS, Counts
 
 VOCABULARY_SHARE: Final = 1e-4  # of all pixels: what is rarer is not part of a set's vocabulary
+_SAME_INTERVAL: Final = 1.5
 
 
 Sample = TypeVar("Sample")  # what was counted: of label maps `Counts`
@@ -106,8 +107,20 @@ def _sizes(first: Counts, second: Counts) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def _changes_per_second(counts: Counts) -> float:
-    return float(counts.changes[0] / counts.changes[1]) if counts.changes[1] else 0.0
+def _per_second(column: int, floor: float) -> Callable[[Counts, Counts], float]:
+    """Octaves of a change between frames, less than a floor being as good as none.
+
+    NaN where the frames of the two sets are not about as far apart in time.
+    """
+
+    def distance(first: Counts, second: Counts) -> float:
+        (ours_s, ours), (theirs_s, theirs) = (counts.changes[2:] for counts in (first, second))
+        if not (ours and theirs) or not 1 / _SAME_INTERVAL < (ours_s / ours) / (theirs_s / theirs) < _SAME_INTERVAL:
+            return float("nan")
+        rates = [max(float(counts.changes[column] / counts.changes[2]), floor) for counts in (first, second)]
+        return abs(float(np.log2(rates[0] / rates[1])))
+
+    return distance
 
 
 def vocabulary(first: Counts, second: Counts) -> tuple[list[str], list[str]]:
@@ -147,8 +160,12 @@ MEASURES: Final[tuple[Measure[Counts], ...]] = (
             _log_ratio(_ratio(0, 1))),
     Measure("compactness", "shapes", "octaves", "how round shapes are (4 pi A / P^2)", _log_ratio(_ratio(3, 2))),
     Measure("outline to area", "shapes", "octaves", "how ragged or thin shapes are", _log_ratio(_ratio(1, 2))),
+    Measure("thin structures", "shapes", "octaves", "what share of a picture is poles, bars and the like",
+            _log_ratio(lambda c: c.thin_px / c.inside_px)),
     Measure("neighbours", "composition", "bits", "which classes touch (Jensen-Shannon)",
             lambda a, b: shannon_bits(a.touching, b.touching)),
-    Measure("change", "time", "octaves", "what share of the picture changes class in a second",
-            _log_ratio(_changes_per_second)),
+    Measure("seen together", "composition", "bits", "which classes one picture shows (Jensen-Shannon)",
+            lambda a, b: shannon_bits(a.together, b.together)),
+    Measure("change", "time", "octaves", "what share of the picture changes class in a second", _per_second(0, 0.001)),
+    Measure("births and deaths", "time", "octaves", "how many objects come and go in a second", _per_second(1, 0.05)),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
     python -m clients.gap.reference DIR FILE.npz
 
-counts the label maps of a folder (in CamVid's classes) and writes such a file.
+counts the label maps of a folder (in CamVid's classes, one a second) and writes such a file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from clients.gap.label_maps import COMMON_SPACE, find_maps
 from clients.gap.statistics import THINGS, Counts, total
 
 PATH: Final = Path(__file__).with_name("camvid.npz")
+RATE_HZ: Final = 1.0  # CamVid's labelled frames are every thirtieth of a video of 30 Hz
 NAME: Final = "CamVid, 367 frames (built in)"
 _SUMS: Final = tuple(f.name for f in fields(Counts) if f.name not in ("horizons", "object_areas"))
 
@@ -61,11 +62,12 @@ def _part(arrays: np.lib.npyio.NpzFile, index: int) -> Counts:
         return arrays[name][ends[index - 1] if index else 0 : ends[index]].astype(np.float64)
 
     sums = {name: np.asarray(arrays[name][index], np.float64) for name in _SUMS}
-    scalars = {name: float(sums.pop(name)) for name in ("num_frames", "boundary_px", "inside_px")}
+    scalars = {name: float(sums.pop(name)) for name in ("num_frames", "boundary_px", "inside_px", "thin_px")}
     return Counts(
         num_frames=int(scalars["num_frames"]),
         boundary_px=scalars["boundary_px"],
         inside_px=scalars["inside_px"],
+        thin_px=scalars["thin_px"],
         horizons=piece("horizons"),
         object_areas={thing: piece(f"areas_{thing}") for thing in THINGS},
         **sums,
@@ -75,7 +77,7 @@ def _part(arrays: np.lib.npyio.NpzFile, index: int) -> Counts:
 def main(words: Sequence[str]) -> None:
     """Count the label maps of a folder and write the file."""
     folder, path = map(Path, words)
-    save_reference(path, count_set(str(folder), find_maps(folder, COMMON_SPACE), num_workers=2))
+    save_reference(path, count_set(str(folder), find_maps(folder, COMMON_SPACE, RATE_HZ), num_workers=2))
 
 
 if __name__ == "__main__":

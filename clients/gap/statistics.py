@@ -22,6 +22,8 @@ SKY, ROAD = 0, 3
 THINGS: Final = {2: "poles", 6: "signs", 8: "cars", 9: "people", 10: "cyclists"}
 GRID_HW: Final = (24, 32)
 NUM_ORIENTATIONS: Final = 8
+THIN_PX: Final = 5  # what a square of this side does not fit into is thin
+PRESENT_SHARE: Final = 0.001  # of a picture, from which on a class counts as seen in it
 MIN_OBJECT_PX: Final = 12  # smaller components are borders' crumbs
 _SIMPLIFIED_PX: Final = 1.0  # how far a polygon may stray from the outline it stands for
 
@@ -35,7 +37,9 @@ class Counts:
     there is none · object_areas: class -> shares of the picture, one an object · boundary_px and inside_px ·
     orientations (8,) boundary pixels by direction over 180 degrees · outlines (11,4): corners, perimeter in px, area in
     px, isoperimetric sum (4 pi A / P^2 weighted by area) · touching (11,11) pairs of neighbours of different class ·
-    changes (2,): shares of pixels that changed class since the frame before, and seconds between those frames.
+    thin_px: of the pixels those of shapes too thin for a square · together (11,11) frames in which two classes are
+    seen, on the diagonal one · changes (4,) of pairs of frames: shares of pixels that changed class, objects that came
+    or went, seconds between the two, pairs.
     """
 
     num_frames: int
@@ -48,6 +52,8 @@ class Counts:
     orientations: NDArray[np.float64]
     outlines: NDArray[np.float64]
     touching: NDArray[np.float64]
+    thin_px: float
+    together: NDArray[np.float64]
     changes: NDArray[np.float64]
 
 
@@ -65,18 +71,20 @@ def total(parts: Sequence[Counts]) -> Counts:
     return Counts(**summed)
 
 
-def count(label_map: NDArray[np.uint8], before: NDArray[np.uint8] | None = None, rate_hz: float = 0.0) -> Counts:
+def count(label_map: NDArray[np.uint8], before: NDArray[np.uint8] | None = None, interval_s: float = 0.0) -> Counts:
     """Return the counts of one label map, (H,W) u8 of the common space.
 
-    `before` is the frame before it, if any, `rate_hz` how many there are to a second; 0: nobody knows.
+    `before` is an earlier frame, if any, `interval_s` how many seconds earlier it is; 0: nobody knows.
     """
     known = label_map < NUM_CLASSES
     pixels = np.bincount(label_map[known], minlength=NUM_CLASSES).astype(np.float64)
     boundary_px, orientations = _boundaries(label_map)
     areas, outlines = _objects(label_map)
-    changes = np.zeros(2)
-    if before is not None and before.shape == label_map.shape and rate_hz > 0:
-        changes[:] = np.count_nonzero(before != label_map) / label_map.size, 1.0 / rate_hz
+    changes = np.zeros(4)
+    if before is not None and before.shape == label_map.shape and interval_s > 0:
+        changed = np.count_nonzero(before != label_map) / label_map.size
+        changes[:] = changed, _came(before, label_map) + _came(label_map, before), interval_s, 1
+    seen = (pixels >= PRESENT_SHARE * label_map.size).astype(np.float64)
     return Counts(
         num_frames=1,
         pixels=pixels,
@@ -88,6 +96,8 @@ def count(label_map: NDArray[np.uint8], before: NDArray[np.uint8] | None = None,
         orientations=orientations,
         outlines=outlines,
         touching=_touching(label_map),
+        thin_px=_thin(label_map),
+        together=np.outer(seen, seen),
         changes=changes,
     )
 
@@ -171,3 +181,22 @@ def _touching(label_map: NDArray[np.uint8]) -> NDArray[np.float64]:
         pairs += np.bincount(codes, minlength=65536).reshape(256, 256)
     known = pairs[:NUM_CLASSES, :NUM_CLASSES]
     return known + known.T
+
+
+def _thin(label_map: NDArray[np.uint8]) -> float:
+    """How many pixels of a class vanish when its shapes are opened by a square (Serra 1982): poles, bars, far signs."""
+    square = np.ones((THIN_PX, THIN_PX), np.uint8)
+    masks = [(label_map == label).astype(np.uint8) for label in range(NUM_CLASSES)]
+    return float(sum(mask.sum() - cv2.morphologyEx(mask, cv2.MORPH_OPEN, square).sum() for mask in masks if mask.any()))
+
+
+def _came(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> int:
+    """How many objects are where nothing of their class was before."""
+    came = 0
+    for thing in THINGS:
+        _, objects, stats, _ = cv2.connectedComponentsWithStats((now == thing).astype(np.uint8), connectivity=8)
+        large = stats[:, cv2.CC_STAT_AREA] >= MIN_OBJECT_PX
+        large[0] = False
+        large[np.unique(objects[before == thing])] = False
+        came += int(large.sum())
+    return came

@@ -49,7 +49,7 @@ def test_a_report_says_what_is_apart(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     assert main([*words, "--rate", "10", "--out", str(tmp_path / "rated")]) == 0
     rated = {m["name"]: m for m in json.loads((tmp_path / "rated" / "gap.json").read_text())["measures"]}
-    assert rated["change"]["value"] > 0
+    assert rated["change"]["value"] > 0 and rated["births and deaths"]["value"] > 0
     capsys.readouterr()
     assert report["sets"]["real"]["sequences"] == 4
     assert any(line.startswith("Pitch the camera up") for line in report["advice"])
