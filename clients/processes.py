@@ -172,9 +172,9 @@ class Servers:
 
 
 @contextlib.contextmanager
-def start_servers(seed: int = 0, model: str = "") -> Iterator[Servers]:
+def start_servers(seed: int = 0, model: str = "", backend: str = "") -> Iterator[Servers]:
     """Start a town and an inference server at once, on free ports of this host; stop both on the way out."""
-    with start_town(seed) as town, start_renderer(model) as (renderer, endpoint):
+    with start_town(seed) as town, start_renderer(model, backend) as (renderer, endpoint):
         yield Servers(town, renderer, endpoint)
 
 
@@ -190,11 +190,12 @@ def town_address(town: Child) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
-def start_renderer(model: str = "") -> Iterator[tuple[Child, str]]:
+def start_renderer(model: str = "", backend: str = "") -> Iterator[tuple[Child, str]]:
     """Start an inference server at an endpoint of this host, which comes with it; stop it on the way out."""
     with tempfile.TemporaryDirectory(prefix="vidrive-") as folder:
         endpoint = f"ipc://{folder}/renderer"
-        with Child("renderer", ["serve", "--listen", endpoint, *(["--model", model] if model else [])]) as renderer:
+        chosen = [*(["--model", model] if model else []), *(["--backend", backend] if backend else [])]
+        with Child("renderer", ["serve", "--listen", endpoint, *chosen]) as renderer:
             yield renderer, endpoint
 
 
