@@ -54,6 +54,7 @@ class LastingDrive:
         self._renewed = renewed
         self._opened = contextlib.ExitStack()
         self._drive: Drive | None = None
+        self._is_whole = True
         self._mount = RIG_MOUNT
         self._weather_steps: list[int] = []
 
@@ -125,8 +126,14 @@ class LastingDrive:
 
     def next_mount(self) -> str:
         """Move the cameras to the next mount and return its name."""
-        with contextlib.suppress(SimulatorLost), self.drive.world.bounded_calls():
-            self._mount = self.drive.next_mount()
+        try:
+            with self.drive.world.bounded_calls():
+                self._is_whole = False  # until there are cameras again
+                self._mount = self.drive.next_mount()
+                self._is_whole = True
+        except SimulatorLost as error:
+            if not self._is_whole:
+                self._heal(error)  # else the next tick tells
         return self._mount
 
     def step_weather(self, direction: int) -> str:
@@ -148,7 +155,7 @@ class LastingDrive:
                 break
             if self._stop.wait(LOOK_EVERY_S):
                 raise loss
-        if not drive.world.resume():
+        if not drive.world.resume() or not self._is_whole:
             self._tell("the simulator is back: beginning anew")
             self._opened.close()
             self._begin()
@@ -159,6 +166,7 @@ class LastingDrive:
     def _begin(self) -> None:
         self._drive = self._opened.enter_context(self._open())
         self._drive.world.outlive_server()
+        self._is_whole = True
 
     def _restore(self) -> None:
         """Have the weather and the mount that a person chose."""

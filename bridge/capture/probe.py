@@ -45,6 +45,17 @@ class Lifeline:
         except OSError:
             return True
 
+    def answers(self, timeout_s: float) -> bool:
+        """Whether the simulator answers a question within that time."""
+        if self.lost:  # which also reads what it answered too late
+            return False
+        try:
+            self._connection.sendall(_ASK_VERSION)
+            ready = select.select([self._connection], [], [], timeout_s)[0]
+        except OSError:
+            return False
+        return bool(ready) and not self.lost
+
     def close(self) -> None:
         """Hang up."""
         self._connection.close()

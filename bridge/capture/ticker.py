@@ -55,6 +55,12 @@ class Ticker:
             return False
         return not self._outstanding or self._wait()
 
+    def answers(self) -> bool:
+        """Whether the server, which has nothing else to do now, answers in time."""
+        if not self.hung and not self._lifeline.answers(self._timeout_s):
+            self.hung = True
+        return not self.hung
+
     def resume(self) -> bool:
         """Forget a tick that was not answered in time; False if its call has not come back either."""
         if self._outstanding and not self._wait():

@@ -97,7 +97,7 @@ class SyncWorld:
         self._actors: list[carla.Actor] = []
         self._before_exit: list[Callable[[], None]] = []
         self._when_lost: list[Callable[[], object]] = []
-        self._outlives = False
+        self._outlives = self._bound = False
         self._ticker = Ticker(world, lifeline, timeout_s)
         self._original_settings: carla.WorldSettings | None = None
         self._original_sigterm: object = None
@@ -171,15 +171,22 @@ class SyncWorld:
 
     @contextlib.contextmanager
     def bounded_calls(self) -> Iterator[None]:
-        """Give the library's calls an end meanwhile: a server that is lost just now ends this process, as it does
-        without `outlive_server`."""
-        if self._outlives:
-            self._be_patient(_LIBRARY_TIMEOUT_S)
+        """Give the library's calls an end meanwhile, those of TrafficManager excepted: it calls in ticks only.
+
+        Raises SimulatorLost at once for a server that does not answer now, for some calls keep the interpreter's lock
+        until they end.
+        """
+        if not self._ticker.answers():
+            raise self._ticker.loss()
+        self._bound = self._outlives
+        if self._bound:
+            self._be_patient(self.timeout_s)
         try:
             yield
         finally:
-            if self._outlives:
+            if self._bound:
                 self._be_patient(_NEVER_S)
+            self._bound = False
 
     def resume(self) -> bool:
         """Carry on with a server that was silent for too long and answers again; False if it is another one."""
@@ -209,7 +216,11 @@ class SyncWorld:
         Raises SimulatorLost as soon as the server is gone, and after `timeout_s` if it does not answer; also when
         another client has loaded a new map.
         """
+        if self._bound:
+            self._be_patient(_NEVER_S)
         frame_id = self._ticker.tick()
+        if self._bound:
+            self._be_patient(self.timeout_s)
         if self._is_replaced():
             raise SimulatorLost("another client of the simulator has loaded a new map", "Start the drive again")
         return frame_id
@@ -240,9 +251,10 @@ class SyncWorld:
         """Destroy some owned actors now."""
         doomed = list(actors)
         ids = {actor.id for actor in doomed}
-        self._actors = [actor for actor in self._actors if actor.id not in ids]
         with self.calls("destroy actors"):
             self._destroy(doomed)
+        # Those of a server that is lost just now are kept: see `abandon`.
+        self._actors = [actor for actor in self._actors if actor.id not in ids]
 
     def raise_if_lost(self) -> None:
         """Raise SimulatorLost if the simulator is gone."""

@@ -18,6 +18,10 @@ from typing import Any
 import pygame
 import pygame.display
 
+from bridge.capture.abandoned import leave_with
+from bridge.capture.drive import RIG_MOUNT
+from bridge.capture.rig import Rig
+from bridge.protocol.frames import SensorFrame
 from clients.commands import drive as drive_command
 from clients.drive_plan import make_plan
 from clients.driving import DriveThread
@@ -130,6 +134,38 @@ def a_server_in_trouble(drive: DriveThread) -> None:
     print(json.dumps(presents.gaps_ms), file=sys.stderr)
 
 
+PATIENCE_S = 35.0  # longer than CARLA's client library waits for an answer before it ends the process
+
+
+def a_town_lost_in_a_change(drive: DriveThread) -> None:
+    """The town is killed while the cameras are moved, and another one takes its place."""
+
+    def town() -> Child:
+        return Child("town", ["town", "--port", str(drive.plan.carla_port)])
+
+    warm_up = Rig.warm_up
+    with town() as lost:
+
+        def warm_up_without_a_town(self: Rig) -> SensorFrame:
+            Rig.warm_up = warm_up
+            os.kill(lost.pid, signal.SIGKILL)
+            return warm_up(self)
+
+        wait_until(drive, lambda: drive.trace.shown > 5)
+        Rig.warm_up = warm_up_without_a_town
+        tap(pygame.K_TAB)
+        wait_until(drive, lambda: Rig.warm_up is warm_up)
+    lost_s = time.monotonic()
+    with town():
+        wait_ticks(drive, 20)
+        wait_until(drive, lambda: time.monotonic() - lost_s > PATIENCE_S)
+        tap(pygame.K_TAB)
+        wait_until(drive, lambda: drive.street.mount != RIG_MOUNT)
+        wait_ticks(drive, 20)
+        drive.stop()
+        drive.wait()
+
+
 CRUISE_M_S = 6.0
 LOOK_AHEAD_M = 7.0
 STEER_DEG = 4.0  # of the way's bearing: closer to straight ahead no key is held
@@ -184,6 +220,7 @@ TYPISTS: dict[str, Callable[[DriveThread], None]] = {
     "round": round_the_town,
     "looks": another_look_and_back,
     "troubles": a_server_in_trouble,
+    "change": a_town_lost_in_a_change,
 }
 
 
@@ -224,6 +261,7 @@ def main(typist: str, words: list[str]) -> int:
     if failures:
         raise failures[0]
     drive.result()
+    leave_with(0)
     print(json.dumps(drive.trace.report().as_dict()))
     return 0
 
