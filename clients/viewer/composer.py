@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bridge.protocol.frames import EgoState, FramePair, SensorFrame
 from clients.viewer.canvas import Canvases
 from clients.viewer.hud import Cell, Hud, HudState, cells, text_height_px
-from clients.viewer.keys import help_rows
+from clients.viewer.keys import help_page
 from clients.viewer.layouts import LAYOUTS, Box, Layout, Placed, ViewPlane, next_layout, place
 from clients.viewer.view import PlanePictures, View
 
@@ -46,7 +46,7 @@ class Composer:
         self.show_labels = False
         self.show_hud = True
         self.show_help = False
-        self.help_rows: Sequence[tuple[str, str]] = help_rows()
+        self.help_rows: Sequence[tuple[str, str]] = help_page()
         self.names: tuple[str, str] = ("", "")
         self.caption = ""
         self._canvases = Canvases()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import pygame
 
@@ -17,7 +18,8 @@ __all__ = ["Cell", "Hud", "HudState", "cells", "text_height_px"]
 NOTICE_RGB: Final[Color] = (255, 196, 84)
 NOTICE_PANEL_RGBA: Final = (54, 34, 0, 216)
 HELP_PANEL_RGBA: Final = (*PANEL_RGBA[:3], 232)
-COLUMN_SHARE: Final = 0.92  # of the picture that the help may take
+COLUMN_SHARE: Final = 0.92  # of the picture's width that the help may take
+HelpRows: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Hud:
@@ -67,39 +69,37 @@ class Hud:
         return self._draw_lines(surface, sentence, above, VALUE_RGB, round(0.8 * width), PANEL_RGBA)
 
     def draw_help(self, surface: pygame.Surface, rows: Sequence[tuple[str, str]]) -> pygame.Rect:
-        """Show the table of keys in the middle of the surface, in as many columns and as small as it has to be."""
-        width, height = surface.get_size()
+        """Show the table of keys above the panel, in as many columns and as small as it has to be.
+
+        A row is (keys, what they do); one that says nothing of the second is a heading, with which a column may begin.
+        """
+        width = surface.get_width()
+        room_px = surface.get_height() - self.panel.height_px - self.panel.second_row_px
         for text_px in range(self._text_px, 7, -1):
             of_font = text.font(text_px)
             for num_columns in (1, 2, 3):
-                size = self._help_size(of_font, rows, num_columns)
-                if size[0] <= COLUMN_SHARE * width and size[1] <= COLUMN_SHARE * height:
-                    return self._draw_help(surface, of_font, rows, num_columns)
-        return self._draw_help(surface, text.font(8), rows, 2)
+                columns = help_columns(rows, num_columns)
+                size = self._help_size(of_font, columns)
+                if size[0] <= COLUMN_SHARE * width and size[1] <= room_px:
+                    return self._draw_help(surface, of_font, columns, room_px)
+        return self._draw_help(surface, text.font(8), help_columns(rows, 2), surface.get_height())
 
-    def _help_size(
-        self, of_font: pygame.font.Font, rows: Sequence[tuple[str, str]], num_columns: int
-    ) -> tuple[int, int]:
-        num_lines = -(-len(rows) // num_columns)
-        widths = sum(
-            sum(_column_px(of_font, rows[first : first + num_lines])) + 5 * self._pad_px
-            for first in range(0, len(rows), num_lines)
-        )
-        return widths + self._pad_px, of_font.get_height() * num_lines + 2 * self._pad_px
+    def _help_size(self, of_font: pygame.font.Font, columns: Sequence[HelpRows]) -> tuple[int, int]:
+        widths = sum(sum(_column_px(of_font, column)) + 5 * self._pad_px for column in columns)
+        return widths + self._pad_px, of_font.get_height() * max(map(len, columns)) + 2 * self._pad_px
 
     def _draw_help(
-        self, surface: pygame.Surface, of_font: pygame.font.Font, rows: Sequence[tuple[str, str]], num_columns: int
+        self, surface: pygame.Surface, of_font: pygame.font.Font, columns: Sequence[HelpRows], room_px: int
     ) -> pygame.Rect:
-        width, height = self._help_size(of_font, rows, num_columns)
-        left, top = (surface.get_width() - width) // 2, max(0, (surface.get_height() - height) // 2)
+        width, height = self._help_size(of_font, columns)
+        left, top = (surface.get_width() - width) // 2, max(0, (room_px - height) // 2)
         covered = surface.blit(text.panel(width, height, HELP_PANEL_RGBA), (left, top))
-        num_lines = -(-len(rows) // num_columns)
-        for first in range(0, len(rows), num_lines):
-            column = rows[first : first + num_lines]
+        for column in columns:
             keys_px, texts_px = _column_px(of_font, column)
             for index, (keys, does) in enumerate(column):
                 y = top + self._pad_px + index * of_font.get_height()
-                surface.blit(text.text(of_font, keys, NOTICE_RGB), (left + 2 * self._pad_px, y))
+                color = NOTICE_RGB if does else CAPTION_RGB
+                surface.blit(text.text(of_font, keys, color), (left + 2 * self._pad_px, y))
                 surface.blit(text.text(of_font, does, VALUE_RGB), (left + 4 * self._pad_px + keys_px, y))
             left += keys_px + texts_px + 5 * self._pad_px
         return covered
@@ -125,6 +125,23 @@ class Hud:
         return covered
 
 
-def _column_px(of_font: pygame.font.Font, rows: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """Widths of the keys and of what they do."""
-    return max(of_font.size(keys)[0] for keys, _ in rows), max(of_font.size(does)[0] for _, does in rows)
+def help_columns(rows: Sequence[tuple[str, str]], num_columns: int) -> tuple[HelpRows, ...]:
+    """Return the rows in so many columns, the longest of which is as short as can be; under headings (rows that do
+    nothing) they stay together."""
+    starts = [k for k, (_, does) in enumerate(rows) if k == 0 or not does]
+    if not any(not does for _, does in rows):
+        starts = list(range(len(rows)))
+    best: tuple[HelpRows, ...] = (tuple(rows),)
+    for cuts in itertools.combinations(starts[1:], num_columns - 1):
+        ends = (*cuts, len(rows))
+        columns = tuple(tuple(rows[a:b]) for a, b in zip((0, *cuts), ends, strict=True))
+        if len(best) < num_columns or max(map(len, columns)) < max(map(len, best)):
+            best = columns
+    return best
+
+
+def _column_px(of_font: pygame.font.Font, rows: HelpRows) -> tuple[int, int]:
+    """Widths of the keys and of what they do; a heading may reach over both."""
+    keys_px = max((of_font.size(keys)[0] for keys, does in rows if does), default=0)
+    heading_px = max((of_font.size(keys)[0] for keys, does in rows if not does), default=0)
+    return keys_px, max(heading_px - keys_px, *(of_font.size(does)[0] for _, does in rows))

@@ -23,6 +23,7 @@ GROUPS: Final[dict[Group, str]] = {
     "view": "Window",
 }
 NUM_RULE_KEYS: Final = 7
+RULE_KEYS: Final = f"F2-F{1 + NUM_RULE_KEYS}"
 
 
 class Action(Enum):
@@ -50,7 +51,7 @@ class Action(Enum):
     RULE_5 = "fifth rule on or off"
     RULE_6 = "sixth rule on or off"
     RULE_7 = "seventh rule on or off"
-    MOUSE = "what the mouse does: nothing, paint, change a class, change one object, remove one object"
+    MOUSE = "mouse: nothing, paint, change a class, change one object, remove one object"
     BRUSH_CLASS = "next class of the brush"
     BRUSH_CLASS_BACK = "class of the brush before"
     BRUSH_LARGER = "a larger brush"
@@ -137,6 +138,19 @@ def find_key(code: int, *, shift: bool = False) -> Key | None:
 def help_rows(group: Group | None = None) -> tuple[tuple[str, str], ...]:
     """Return (keys, what they do) for every row of the table, or of one group of it."""
     return tuple((key.names, key.action.value) for key in KEYS if group in (None, key.group))
+
+
+def help_page() -> tuple[tuple[str, str], ...]:
+    """Return the rows of the help in the window: under headings, which do nothing, and the keys of rules as one row."""
+    rows: list[tuple[str, str]] = []
+    for group, title in GROUPS.items():
+        rows.append((title, ""))
+        for key in KEYS:
+            if key.group != group or key.action in RULE_ACTIONS[1:]:
+                continue
+            is_rule = key.action is RULE_ACTIONS[0]
+            rows.append((RULE_KEYS, "one of the edits' rules on or off") if is_rule else (key.names, key.action.value))
+    return tuple(rows)
 
 
 def markdown() -> str:

@@ -79,6 +79,19 @@ def test_a_carla_server_tells_its_version_and_stays_on_the_line() -> None:
         assert lifeline.lost
 
 
+def test_a_simulator_that_is_there_but_does_not_answer() -> None:
+    def answer(connection: socket.socket) -> None:
+        answering_version([[1, "0.9.16"]])(connection)
+        answering_version([[1, "0.9.16"]])(connection)  # and never again
+
+    with listening(answer) as port:
+        lifeline = probe("127.0.0.1", port, timeout_s=5.0)
+        with contextlib.closing(lifeline):
+            assert lifeline.answers(5.0)
+            assert not lifeline.answers(0.05)
+            assert not lifeline.lost
+
+
 def test_an_answer_in_pieces() -> None:
     whole = msgpack.packb([1, 1, None, [[1, "0.9.16"]]])
 

@@ -6,7 +6,8 @@ import pygame
 import pytest
 
 from clients.viewer.controls import MAX_STEER, KeyboardDriver
-from clients.viewer.keys import GROUPS, KEYS, Action, Key, help_rows, markdown
+from clients.viewer.hud import help_columns
+from clients.viewer.keys import GROUPS, KEYS, NUM_RULE_KEYS, Action, Key, help_page, help_rows, markdown
 
 STEP_S = 1 / 60
 
@@ -126,3 +127,22 @@ def test_a_window_that_loses_the_keyboard_lets_go_of_everything() -> None:
     control = driver.step(STEP_S)
     assert (control.throttle, control.steer) == (0.0, 0.0)
     assert driver.driving
+
+
+def test_the_help_has_every_key_under_its_heading_and_rules_as_one_row() -> None:
+    rows = help_page()
+    assert [title for title, does in rows if not does] == list(GROUPS.values())
+    assert len(rows) == len(GROUPS) + len(KEYS) - (NUM_RULE_KEYS - 1)
+    told = " ".join(keys for keys, _ in rows)
+    assert all(key.names in told for key in KEYS if not key.action.name.startswith("RULE_"))
+    assert ("F2-F8", "one of the edits' rules on or off") in rows
+
+
+@pytest.mark.parametrize("num_columns", [1, 2, 3])
+def test_columns_of_the_help_begin_with_a_heading_and_lose_no_row(num_columns: int) -> None:
+    columns = help_columns(help_page(), num_columns)
+    assert tuple(row for column in columns for row in column) == help_page()
+    assert len(columns) == num_columns
+    assert all(column[0][1] == "" for column in columns)
+    plain = tuple((str(k), "something") for k in range(10))
+    assert max(map(len, help_columns(plain, num_columns))) == -(-10 // num_columns)
