@@ -47,6 +47,7 @@ from bridge.render_looks import LookWishes
 from bridge.render_request import make_request, refuse_mismatch
 
 DEFAULT_ANSWER_TIMEOUT_S: Final = 5.0
+LOADING_PATIENCE: Final = 12  # times that, while the server loads a look beside its frames
 NO_SESSION: Final = "no-session"  # the server forgot this client: it says hello again
 
 Answer: TypeAlias = RenderedFrame | Refusal
@@ -331,9 +332,12 @@ class RenderClient:
 
     def _watch(self) -> None:
         since_s = self._request.sent_s if self._request else self._hello_sent_s
-        if since_s is not None and time.monotonic() - since_s > self._answer_timeout_s:
+        timeout_s = self._answer_timeout_s
+        if self._request and self.looks.awaited:  # heartbeats still tell of a server that is gone
+            timeout_s *= LOADING_PATIENCE
+        if since_s is not None and time.monotonic() - since_s > timeout_s:
             self._problem = self._problem or RenderServerError(
-                f"the inference server at {self.endpoint} has not answered for {self._answer_timeout_s:g} s",
+                f"the inference server at {self.endpoint} has not answered for {timeout_s:g} s",
                 "Look at its log, or start it again",
             )
             self._lose()

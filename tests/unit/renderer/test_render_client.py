@@ -15,7 +15,18 @@ import zmq
 from bridge.protocol import wire
 from bridge.protocol.errors import ForeignProtocol, RenderServerError, RenderServerUnreachable, UsageError
 from bridge.protocol.frames import CameraIntrinsics, RenderedFrame, SensorFrame
-from bridge.protocol.messages import PROTOCOL_VERSION, Hello, Message, ModelCard, Refusal, Render, Rendered, Welcome
+from bridge.protocol.messages import (
+    PROTOCOL_VERSION,
+    Hello,
+    Look,
+    Looked,
+    Message,
+    ModelCard,
+    Refusal,
+    Render,
+    Rendered,
+    Welcome,
+)
 from bridge.render_client import RenderClient
 
 DEADLINE_S = 10.0
@@ -148,6 +159,26 @@ def test_a_request_without_an_answer_is_a_lost_server() -> None:
         assert isinstance(answer, RenderedFrame)
         assert answer.rgb[0, 0, 0] == 5
         assert client.problem is None
+
+
+def test_a_server_that_loads_a_look_may_take_longer_for_a_frame() -> None:
+    with conversation(answer_timeout_s=0.5) as (server, client):
+        client.change_look("other")
+        wish = server.hear()
+        assert isinstance(wish, Look)
+        assert client.submit(street(1), 0)
+        request = server.hear_render()
+        assert client.poll(0.7) == []
+        assert (client.connected, client.in_flight, client.num_lost) == (True, 1, 0)
+        server.picture_of(request, 3)
+        assert [answer.frame_id for answer in client.poll(DEADLINE_S)] == [1]
+        server.say(Looked(number=wish.number, card=CARD))
+        client.poll(0.01)
+        while client.looks.awaited:
+            client.poll(0.01)
+        assert client.submit(street(2), 0)
+        assert client.poll(DEADLINE_S) == [], "and then no longer"
+        assert client.num_lost == 1
 
 
 def test_a_vanished_server_is_noticed_and_found_again() -> None:
