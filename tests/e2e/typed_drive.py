@@ -167,13 +167,48 @@ def a_town_lost_in_a_change(drive: DriveThread) -> None:
 
 
 CRUISE_M_S = 6.0
-LOOK_AHEAD_M = 7.0
+LOOK_AHEAD_M = 5.0
+STEP_M = 1.0
 STEER_DEG = 4.0  # of the way's bearing: closer to straight ahead no key is held
+GAP_M = 12.0  # to whoever drives or stands ahead
 ROUND_S = 60.0
 
 
+class Way:
+    """The lane that a driver follows, in steps: straight on at junctions where it can, whatever lanes lie across it."""
+
+    def __init__(self, first: Any) -> None:
+        self._steps: list[Any] = [first]
+
+    def off_m(self, place: Any) -> float:
+        """Drop what is behind a place and return how far beside the way it is."""
+        while len(self._steps) > 1 and _metres(self._steps[1], place) <= _metres(self._steps[0], place):
+            del self._steps[0]
+        here = self._steps[0].transform
+        right = here.get_right_vector()
+        return abs((place.x - here.location.x) * right.x + (place.y - here.location.y) * right.y)
+
+    def ahead(self, metres: float) -> Any:
+        """Return the place so far ahead on the way."""
+        while len(self._steps) <= metres / STEP_M:
+            last = self._steps[-1]
+            yaw_deg = last.transform.rotation.yaw
+            self._steps.append(min(last.next(STEP_M), key=lambda step: abs(_bend_deg(step, yaw_deg))))
+        return self._steps[round(metres / STEP_M)].transform.location
+
+
+def _bend_deg(step: Any, yaw_deg: float) -> float:
+    """How much the lane that begins there turns soon."""
+    later = step.next(12.0)
+    return ((later[0] if later else step).transform.rotation.yaw - yaw_deg + 180.0) % 360.0 - 180.0
+
+
+def _metres(step: Any, place: Any) -> float:
+    return step.transform.location.distance(place)
+
+
 def round_the_town(drive: DriveThread) -> None:
-    """A minute by W, A, S and D: hold the lane, straight on at junctions where it can, and not too fast.
+    """A minute by W, A, S and D: hold the lane, behind whoever is ahead, and not too fast.
 
     Prints a line of JSON: for each look at the street the distance from the lane's centre and the speed.
     """
@@ -186,7 +221,9 @@ def round_the_town(drive: DriveThread) -> None:
 
     wait_until(drive, lambda: drive.trace.shown > 5)
     world = drive.street.world
-    ego, street_map = drive.street.ego.actor, world.map
+    ego = drive.street.ego.actor
+    others = [actor.id for actor in world.world.get_actors().filter("vehicle.*") if actor.id != ego.id]
+    way = Way(world.map.get_waypoint(ego.get_location()))
     delta_s = drive.plan.session.fixed_delta_s
     looks: list[tuple[float, float]] = []
     first = ticks = drive.trace.ticks
@@ -194,17 +231,17 @@ def round_the_town(drive: DriveThread) -> None:
         wait_until(drive, lambda now=ticks: drive.trace.ticks > now)
         ticks = drive.trace.ticks
         pose, velocity = ego.get_transform(), ego.get_velocity()
-        here = street_map.get_waypoint(pose.location)
         speed_m_s = math.hypot(velocity.x, velocity.y)
-        looks.append((pose.location.distance(here.transform.location), speed_m_s))
-        ways = here.next(LOOK_AHEAD_M + 0.5 * speed_m_s)
-        turns_deg = [_turn_deg(pose, way.transform.location) for way in ways]
-        turn_deg = min(turns_deg, key=abs, default=0.0)
+        looks.append((way.off_m(pose.location), speed_m_s))
+        turn_deg = _turn_deg(pose, way.ahead(LOOK_AHEAD_M + 0.4 * speed_m_s))
         hold(pygame.K_a, down=turn_deg < -STEER_DEG)
         hold(pygame.K_d, down=turn_deg > STEER_DEG)
-        wanted_m_s = CRUISE_M_S if abs(turn_deg) < 15 else 0.6 * CRUISE_M_S
+        snapshot = world.snapshot()
+        seen = [found.get_transform().location for number in others if (found := snapshot.find(number)) is not None]
+        blocked = any(pose.location.distance(at) < GAP_M and abs(_turn_deg(pose, at)) < 15 for at in seen)
+        wanted_m_s = 0.0 if blocked else CRUISE_M_S if abs(turn_deg) < 15 else 0.5 * CRUISE_M_S
         hold(pygame.K_w, down=speed_m_s < wanted_m_s)
-        hold(pygame.K_s, down=speed_m_s > wanted_m_s + 2)
+        hold(pygame.K_s, down=speed_m_s > wanted_m_s + (2 if wanted_m_s else 0))
     for key in tuple(held):
         hold(key, down=False)
     print(json.dumps({"looks": looks}), file=sys.stderr)
