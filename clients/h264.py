@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ OPTIONS: Final = {
 }
 NVIDIA_DEVICE: Final = Path("/dev/nvidia0")
 ENCODER_THREADS: Final = 2
+_log: Final = logging.getLogger("vidrive")
 FRAGMENT_US: Final = "250000"
 FRAGMENTED: Final = {
     "movflags": "frag_keyframe+empty_moov+default_base_moof",
@@ -39,7 +41,8 @@ def find_encoder() -> Literal["libx264", "h264_nvenc"]:
         trial.width, trial.height, trial.pix_fmt = 256, 256, "yuv420p"
         trial.time_base = Fraction(1, 30)
         trial.open()
-    except (FFmpegError, OSError, ValueError):
+    except (FFmpegError, OSError, ValueError) as error:
+        _log.info("the GPU's H.264 encoder does not open (%s): libx264 encodes", error)
         return "libx264"
     return "h264_nvenc"
 

@@ -147,13 +147,17 @@ video.play().catch(error => tell("refused " + error));
 </script>"""
 
 
-def test_the_gpu_encodes_only_where_it_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_encodes_only_where_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="vidrive")
     if h264.NVIDIA_DEVICE.exists():
         pytest.skip("there may be an encoder here")
     for device in (tmp_path / "none", tmp_path):  # a machine without one, and one whose device is no encoder
         monkeypatch.setattr(h264, "NVIDIA_DEVICE", device)
         h264.find_encoder.cache_clear()
         assert h264.find_encoder() == "libx264"
+        assert ("libx264 encodes" in caplog.text) == device.exists(), "said where there is a device to expect it of"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
