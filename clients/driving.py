@@ -41,6 +41,8 @@ from clients.viewer.timewarp import Timewarp
 RENDERER_DEADLINE_S: Final = 5.0
 WAIT_SLICE_S: Final = 0.25
 SAID_S: Final = 3.0  # how long a sentence stands
+FIRST_WORDS: Final = "the autopilot drives: W A S D or the arrows take the wheel, P gives it back, H shows all keys"
+FIRST_WORDS_S: Final = 8.0
 _log = logging.getLogger("vidrive")
 
 
@@ -121,10 +123,10 @@ class DriveThread:
         if self._loop is not None:
             self._loop.take_controls(source)
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, seconds: float = SAID_S) -> None:
         """Show a sentence for a moment; "" is none."""
         if sentence:
-            self._said, self._said_until_s = sentence, time.monotonic() + SAID_S
+            self._said, self._said_until_s = sentence, time.monotonic() + seconds
 
     def step_weather(self, direction: int) -> None:
         """Change to the next weather (1) or the one before (-1)."""
@@ -384,12 +386,12 @@ class DriveThread:
     def _told(self, pair: FramePair) -> str:
         """The notice on the picture; also logged, once when it comes and once when it goes."""
         notice = "" if pair.rendered is not None else f"{pair.notice or 'no renderer'}: showing the original"
-        if not notice and time.monotonic() < self._said_until_s:
-            return self._said
         if self.trace.shown == 0:
             _log.info("driving: the first frame has come")
+            if self.plan.windowed and self.plan.record is None:
+                self.say(FIRST_WORDS, FIRST_WORDS_S)
         self.standing = ""
         if notice != self._notice:
             _log.info("%s", notice or "synthesized again")
             self._notice = notice
-        return notice
+        return notice or (self._said if time.monotonic() < self._said_until_s else "")

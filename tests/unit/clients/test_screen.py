@@ -6,6 +6,7 @@ import argparse
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from clients.viewer.state import HudState
 from clients.viewer.window import Window
 from tests.unit.bridge.loop_fakes import FakeRenderer, FakeStreet
 from tests.unit.clients.test_composer import GREEN, flat
+from tests.unit.clients.test_hud_tells import pair as rendered_pair
 
 DEADLINE_S = 30.0
 LONGEST_S = 0.1
@@ -95,10 +97,30 @@ def test_the_window_never_waits_for_the_server(window: Window, misfortune: Calla
         assert any("no inference server answers" in notice for notice in notices)
 
 
-def test_without_a_server_a_window_waits_for_one_and_can_be_closed() -> None:
+def windowed_drive() -> DriveThread:
     args = argparse.Namespace(headless=False, record=None, size=None, seconds=None, trace=None, edits="", layout="")
-    plan = make_plan("drive", args, carla=("127.0.0.1", 1), endpoint="tcp://127.0.0.1:1")
-    drive = DriveThread(plan)
+    return DriveThread(make_plan("drive", args, carla=("127.0.0.1", 1), endpoint="tcp://127.0.0.1:1"))
+
+
+def test_the_first_frames_say_how_to_drive_and_a_loss_is_said_instead() -> None:
+    drive = windowed_drive()
+    display = drive.window_display
+    assert display is not None
+
+    def notice(pair: FramePair) -> str:
+        display.accept(pair)
+        waiting = display.wait(0.0)
+        assert waiting is not None
+        return waiting[1].notice
+
+    drawn = rendered_pair()
+    assert "H shows all keys" in notice(drawn)
+    assert "showing the original" in notice(replace(drawn, rendered=None))
+    assert "H shows all keys" in notice(drawn)
+
+
+def test_without_a_server_a_window_waits_for_one_and_can_be_closed() -> None:
+    drive = windowed_drive()
     drive.start()
     deadline_s = time.monotonic() + DEADLINE_S
     while not drive.standing.endswith("waiting for one") and time.monotonic() < deadline_s:
