@@ -190,11 +190,12 @@ class Way:
 
     def ahead(self, metres: float) -> Any:
         """Return the place so far ahead on the way."""
-        while len(self._steps) <= metres / STEP_M:
+        wanted = round(metres / STEP_M)
+        while len(self._steps) <= wanted:
             last = self._steps[-1]
             yaw_deg = last.transform.rotation.yaw
             self._steps.append(min(last.next(STEP_M), key=lambda step: abs(_bend_deg(step, yaw_deg))))
-        return self._steps[round(metres / STEP_M)].transform.location
+        return self._steps[wanted].transform.location
 
 
 def _bend_deg(step: Any, yaw_deg: float) -> float:
