@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
 
 import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.capture import decode
 from bridge.capture.conformance.stage import DELTA_S, Failed, Group, Stage, ahead, expect, mounted, speed_m_s
+from bridge.capture.flow_fit import fit_flow
+from bridge.protocol.errors import SimulatorError
 
 GROUP = Group("sensors")
 WIDTH_PX, HEIGHT_PX = 96, 64
+FLOW_TICKS: Final = 44
+FLOW_PAIRS: Final = 4
 ROOF = carla.Transform(carla.Location(x=0.5, z=2.6))
 _IMAGE_KINDS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals")
 
@@ -96,6 +103,30 @@ def optical_flow(stage: Stage) -> None:
     expect(flow.size == 2 * WIDTH_PX * HEIGHT_PX, f"it holds {flow.size} numbers")
     expect(bool(np.isfinite(flow).all()) and float(np.abs(flow).max()) <= 4.0, "a vector is not finite or too long")
     expect(float(np.abs(flow).max()) > 1e-4, "while driving nothing flows")
+
+
+@GROUP.check()
+def optical_flow_fits(stage: Stage) -> None:
+    """Camera optical_flow: it moves the last picture onto this one, x right and y up, in halves of the picture."""
+    width_px, height_px = 2 * WIDTH_PX, 2 * HEIGHT_PX
+    size = {"image_size_x": width_px, "image_size_y": height_px, "fov": 90}
+    vehicle, flow_camera = _on_roof(stage, "sensor.camera.optical_flow", **size)
+    camera = stage.spawn("sensor.camera.rgb", ROOF, attach_to=vehicle, **size)
+    flows, pictures = stage.listen(flow_camera), stage.listen(camera)
+    vehicle.apply_control(carla.VehicleControl(throttle=0.8, steer=0.1))
+    seen = []
+    for _ in range(FLOW_TICKS):
+        frame = stage.tick()
+        image, flow = stage.reading(pictures, frame), stage.reading(flows, frame)
+        assert isinstance(image, carla.Image)
+        assert isinstance(flow, carla.OpticalFlowImage)
+        bgra = np.frombuffer(image.raw_data, np.uint8).reshape(height_px, width_px, 4)
+        seen.append((decode.rgb_from_bgra(bgra), decode.flow_px_from_raw(flow.raw_data, width_px, height_px)))
+    try:
+        fit = fit_flow([(before, now, flow) for (before, _), (now, flow) in pairwise(seen[-FLOW_PAIRS - 1 :])])
+    except SimulatorError as error:
+        raise Failed(error.what) from None
+    expect(fit.is_as_documented, f"its vectors must be multiplied by {fit.scale_x:.2f} and {fit.scale_y:.2f}")
 
 
 @GROUP.check()
