@@ -86,6 +86,7 @@ class Segmentation:
         self.sha256 = sha256
         self.licence = licence
         self.label_space: LabelSpace = network.config.label_space
+        self.num_classes: int = network.config.num_classes
         self._network = network
 
     @torch.inference_mode()

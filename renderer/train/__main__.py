@@ -28,19 +28,17 @@ from renderer.train.card import write_model
 from renderer.train.check import check_photos
 from renderer.train.checkpoint import load_checkpoint
 from renderer.train.data import LabelledPhoto, load_photos
+from renderer.train.device import find_device
 from renderer.train.distil import LIKE, PRESET_NAME, TAUGHT_FOLDER, distil_preset, teach
 from renderer.train.evaluate import Metrics, evaluate
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
+from renderer.train.preset_files import KINDS, SEGMENTATION, VIDEO, kind_of
 from renderer.train.recordings import OpenDrive, RecordingConfig, load_recordings, needed
 from renderer.train.run import train
 from renderer.train.segmentation import command as segmentation
-from renderer.train.segmentation.preset import KIND as SEGMENTATION_KIND
-from renderer.train.segmentation.preset import is_segmentation_preset
 from renderer.train.settings import apply_settings
 from renderer.train.trainer import Trainer
-from renderer.train.video.preset import KIND as VIDEO_KIND
-from renderer.train.video.preset import is_video_preset
 
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -75,17 +73,17 @@ def run(args: argparse.Namespace, open_drive: OpenDrive | None = None) -> int:
         raise UsageError("--teacher is of distil", "vidrive train distil --teacher NAME --data DIR")
     if args.check_data:
         return _check_data(args, open_drive)
-    if is_video_preset(args.preset):
+    if kind_of(args.preset) == VIDEO:
         from renderer.train.video import command
 
         return command.run(args, _say)
-    if is_segmentation_preset(args.preset):
-        return segmentation.run(args, _say)
+    if kind_of(args.preset) == SEGMENTATION:
+        return segmentation.run(args, _say, open_drive)
     return _measure(args, open_drive) if args.evaluate is not None else _train(args, open_drive)
 
 
 def _list() -> int:
-    for kind in ("train", VIDEO_KIND, SEGMENTATION_KIND):
+    for kind in KINDS:
         for name in preset_names(kind):
             header = (resources.files("configs") / kind / f"{name}.yaml").read_text().splitlines()[0]
             print(header.removeprefix("# "))
@@ -93,12 +91,12 @@ def _list() -> int:
 
 
 def _check_data(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
-    if is_video_preset(args.preset):
+    if kind_of(args.preset) == VIDEO:
         from renderer.train.video import command
 
         sentences = command.check_data(args)
-    elif is_segmentation_preset(args.preset):
-        sentences = segmentation.check_data(args)
+    elif kind_of(args.preset) == SEGMENTATION:
+        sentences = segmentation.check_data(args, open_drive)
     else:
         sentences = check_photos(args.data, _read_preset(args), open_drive)
     for sentence in sentences:
@@ -137,19 +135,22 @@ def _train_photos(
     args: argparse.Namespace, preset: TrainPreset, data: Path, folder: Path, open_drive: OpenDrive | None = None
 ) -> int:
     photos, validation = _load_data(data, preset, open_drive)
-    trainer = Trainer(preset, photos, load_feature_network(), args.seed)
+    device = find_device(args.device)
+    network = load_feature_network()
+    trainer = Trainer(preset, photos, network if device.type == "cpu" else network.to(device), args.seed, device)
     if args.begin is not None:
         _begin_from(trainer, args.begin)
     if args.resume:
         path = load_checkpoint(folder, trainer, _say)
         _say(f"goes on from step {trainer.step_index} of {path}")
-    _say(f"{len(photos)} photos to learn from, {len(validation)} to look at; results go to {folder}")
+    _say(f"{len(photos)} photos to learn from, {len(validation)} to look at, on {device.type}; results go to {folder}")
     limit_s = None if args.minutes is None else args.minutes * 60
     complete = train(trainer, folder, validation or photos, _say, limit_s)
     if complete and preset.data.styles:
         photos, _ = _load_data(data, preset, open_drive, graded=False)
-    metrics = _evaluate(trainer.average, preset, photos, validation) if complete else None
-    weights = write_model(folder, trainer.average, preset, _command(args, preset), trainer.step_index, metrics)
+    average = trainer.average_on_cpu()
+    metrics = _evaluate(average, preset, photos, validation) if complete else None
+    weights = write_model(folder, average, preset, _command(args, preset), trainer.step_index, metrics)
     _say(f"{weights} is written" if complete else f"{weights} is written as it is; --resume goes on")
     return 0
 

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", type=Path, dest="begin", metavar="FILE", help="begin with the weights of a live model of these sizes"
     )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="", help="what to train on (default: CUDA where there is one)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of first weights and data order (default: 0)")
     parser.add_argument(
         "--set",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 
 import cv2
@@ -82,6 +84,10 @@ class ClipBatch:
     source_BHW2: Tensor
     valid_B1HW: Tensor
     style_B: Tensor
+
+    def to(self, device: torch.device) -> ClipBatch:
+        """Return the same on a device."""
+        return ClipBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def check_photo_sizes(photos: Sequence[LabelledPhoto], config: ClipConfig) -> None:
@@ -243,16 +249,23 @@ class Stream:
         self._clips: list[RunningClip | None] = [None] * num_clips
         self._origins: list[tuple[int, int]] = [(0, 0)] * num_clips  # of each clip: its number, its longest length
         self._num_begun = 0
+        self._workers = ThreadPoolExecutor(max(1, min(num_clips, (os.cpu_count() or 1) - 1)), "clips")
 
     def next_batch(self, longest_frames: int) -> ClipBatch:
         """Return the next frame of every clip; those that begin now have at most `longest_frames` frames."""
-        frames: list[ClipFrame] = []
-        for slot, clip in enumerate(self._clips):
-            if clip is None or clip.finished:
-                clip = self._begin(slot, self._num_begun, longest_frames)
-                self._num_begun += 1
-            frames.append(clip.next_frame())
-        return stack_frames(frames)
+        begun: list[int | None] = []  # the numbers of the clips that begin now
+        for clip in self._clips:
+            begins = clip is None or clip.finished
+            begun.append(self._num_begun if begins else None)
+            self._num_begun += begins
+
+        def next_frame(slot: int) -> ClipFrame:
+            number, clip = begun[slot], self._clips[slot]
+            if number is not None or clip is None:
+                clip = self._begin(slot, number or 0, longest_frames)
+            return clip.next_frame()
+
+        return stack_frames(list(self._workers.map(next_frame, range(len(self._clips)))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is."""

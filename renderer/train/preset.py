@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LabelSpace
-from configs import load_preset, preset_names
 from renderer.models.live import SIZE_MULTIPLE_PX, LiveConfig
 from renderer.train.clips import ClipConfig
 from renderer.train.data import DataConfig
 from renderer.train.discriminator import DiscriminatorConfig
 from renderer.train.evaluate import EvaluationConfig
 from renderer.train.losses import LossConfig
+from renderer.train.preset_files import LIVE, find_preset
 from renderer.train.preview import PreviewConfig
 from renderer.train.recordings import RecordingConfig
+from renderer.train.report import ReportConfig
 from renderer.train.schedule import ScheduleConfig
-
-_SUFFIX = ".yaml"
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +41,7 @@ class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     schedule: ScheduleConfig
     preview: PreviewConfig
     evaluation: EvaluationConfig
+    report: ReportConfig = ReportConfig()
     recordings: RecordingConfig | None = None
     """How recordings are read, for presets that learn from those. Of `data` and `clips` they use nothing that makes
     labels, depth or motion up: size, mirroring, exposure, holes, `single_share`, `num_classes`, `tone_loss_share`."""
@@ -51,18 +49,7 @@ class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def find_train_preset(name: str) -> TrainPreset:
     """Return a preset by its name or by the path of a .yaml file; raises UsageError for anything that is not one."""
-    try:
-        if name.endswith(_SUFFIX):
-            preset = msgspec.yaml.decode(Path(name).read_bytes(), type=TrainPreset)
-        else:
-            preset = load_preset("train", name, TrainPreset)
-    except KeyError:
-        known = ", ".join(preset_names("train"))
-        raise UsageError(f"there is no training preset {name!r}", f"Use one of {known}, or a {_SUFFIX} file") from None
-    except OSError as error:
-        raise UsageError(f"the preset {name} cannot be read ({error.strerror})", "Check the path") from None
-    except (ValueError, msgspec.DecodeError) as error:
-        raise UsageError(f"the preset {name} does not fit: {error}", "Compare it with configs/train") from None
+    preset = find_preset(LIVE, name, TrainPreset)
     _check_sizes(preset)
     if preset.generator.styles != tuple(style.name for style in preset.data.styles):
         raise UsageError(

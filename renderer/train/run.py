@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from renderer.train.checkpoint import save_checkpoint
 from renderer.train.data import LabelledPhoto
+from renderer.train.memory import answering_memory, ways_of_crops
+from renderer.train.metrics import Metrics
 from renderer.train.preview import contact_sheet, spread, write_picture
-from renderer.train.trainer import StepReport, Trainer
+from renderer.train.report import Pace
+from renderer.train.trainer import Trainer
 
 Say = Callable[[str], None]
 
@@ -22,52 +23,56 @@ def train(
 
     `shown` are the photos of the previews. A checkpoint is written now and then, and at the end.
     """
+    metrics = Metrics(folder, trainer.step_index, tensorboard=trainer.preset.report.tensorboard)
+    try:
+        with answering_memory(trainer.device, lambda: trainer.step_index, lambda: _ways(trainer)):
+            _loop(trainer, folder, shown, say, metrics, limit_s)
+            save_checkpoint(folder, trainer)
+            _write_preview(trainer, folder, shown, metrics)
+    finally:
+        metrics.close()
+    return trainer.step_index >= trainer.preset.schedule.num_steps
+
+
+def _loop(
+    trainer: Trainer,
+    folder: Path,
+    shown: Sequence[LabelledPhoto],
+    say: Say,
+    metrics: Metrics,
+    limit_s: float | None,
+) -> None:
     schedule, preview = trainer.preset.schedule, trainer.preset.preview
-    pace = _Pace(trainer.step_index, schedule.num_steps)
+    pace, frames = Pace(trainer.step_index, schedule.num_steps), 0
     while trainer.step_index < schedule.num_steps:
         report = trainer.step()
+        frames += schedule.batch_size
         if not report.taken:
             say(f"step {report.step}: the loss is not finite, nothing is learnt from it")
         if report.step % schedule.report_every == 0:
-            say(_progress(report, schedule.num_steps, pace))
+            frames_a_second = pace.per_second(frames)
+            judges = {f"discriminator_{index}": value for index, value in enumerate(report.discriminators)}
+            terms = {**report.terms, **judges}
+            say(pace.line(report.step, frames_a_second, terms))
+            metrics.write(report.step, {**terms, "frames_a_second": frames_a_second})
         if report.step % preview.every == 0:
-            _write_preview(trainer, folder, shown)
+            _write_preview(trainer, folder, shown, metrics)
         if limit_s is not None and pace.elapsed_s() >= limit_s:
-            break
+            return
         if report.step % schedule.checkpoint_every == 0:
             save_checkpoint(folder, trainer)
-    save_checkpoint(folder, trainer)
-    _write_preview(trainer, folder, shown)
-    return trainer.step_index >= schedule.num_steps
 
 
-class _Pace:
-    """How long the rest of a run takes, by the steps of this process."""
-
-    def __init__(self, first_step: int, num_steps: int) -> None:
-        self._first_step = first_step
-        self._num_steps = num_steps
-        self._start_s = time.monotonic()
-
-    def elapsed_s(self) -> float:
-        """Return the seconds since this process began to train."""
-        return time.monotonic() - self._start_s
-
-    def left_s(self, step: int) -> float:
-        """Return the seconds that the steps after `step` will take at the pace so far."""
-        return self.elapsed_s() / max(step - self._first_step, 1) * (self._num_steps - step)
+def _ways(trainer: Trainer) -> list[str]:
+    """Return what to lower where memory runs out."""
+    schedule, clips = trainer.preset.schedule, trainer.preset.clips
+    sizes = f"clips.width_px and clips.height_px (now {clips.width_px}x{clips.height_px})"
+    return ways_of_crops(schedule.precision, schedule.batch_size, sizes)
 
 
-def _progress(report: StepReport, num_steps: int, pace: _Pace) -> str:
-    terms = " ".join(f"{name} {value:.3f}" for name, value in report.terms.items())
-    judges = "".join(f" {value:.2f}" for value in report.discriminators)
-    left_min = math.ceil(pace.left_s(report.step) / 60)
-    line = f"step {report.step}/{num_steps}, {left_min} min left: {terms}"
-    return f"{line}, discriminators{judges}" if judges else line
-
-
-def _write_preview(trainer: Trainer, folder: Path, shown: Sequence[LabelledPhoto]) -> None:
+def _write_preview(trainer: Trainer, folder: Path, shown: Sequence[LabelledPhoto], metrics: Metrics) -> None:
     preset = trainer.preset
     photos = spread(shown, preset.preview.num_photos)
-    sheet = contact_sheet(trainer.average, photos, preset.label_space, preset.preview)
+    sheet = contact_sheet(trainer.average_on_cpu(), photos, preset.label_space, preset.preview)
     write_picture(folder / f"preview_{trainer.step_index:06d}.png", sheet)
+    metrics.show(trainer.step_index, sheet)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from bridge.protocol.errors import UsageError
 from renderer.models.live import LiveGenerator
 from renderer.train import losses
+from renderer.train.ahead import Ahead
 from renderer.train.clips import ClipStream, check_photo_sizes
 from renderer.train.data import LabelledPhoto
 from renderer.train.discriminator import Discriminators, Judgement
@@ -26,6 +27,7 @@ from renderer.train.recordings import RecordedFrame, RecordedStream
 from renderer.train.schedule import average_rate, longest_clip, rate_share
 
 _PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_CPU: Final = torch.device("cpu")
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -63,18 +65,25 @@ class Trainer:
     """
 
     def __init__(
-        self, preset: TrainPreset, photos: Sequence[LabelledPhoto], feature_network: FeatureNetwork, seed: int
+        self,
+        preset: TrainPreset,
+        photos: Sequence[LabelledPhoto],
+        feature_network: FeatureNetwork,
+        seed: int,
+        device: torch.device = _CPU,
     ) -> None:
+        """`feature_network` is on the device already."""
         schedule = preset.schedule
+        self.device = device
         self.preset = preset
         self.step_index = 0
         self._feature_network = feature_network
-        self._clips = _stream(photos, seed, preset)
+        self._clips = Ahead(_stream(photos, seed, preset))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = _channels_last(LiveGenerator(preset.generator))
+            self.generator = _channels_last(LiveGenerator(preset.generator)).to(device)
             num_labels = preset.generator.num_labels * max(len(preset.generator.styles), 1)
-            self.discriminators = _channels_last(Discriminators(num_labels, preset.discriminators))
+            self.discriminators = _channels_last(Discriminators(num_labels, preset.discriminators)).to(device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._generator_optimizer = torch.optim.Adam(
             _rate_groups(self.generator, schedule.style_rate), schedule.generator_rate, schedule.adam_betas
@@ -83,8 +92,12 @@ class Trainer:
             self.discriminators.parameters(), schedule.discriminator_rate, schedule.adam_betas
         )
         clips = preset.clips
-        self._last_B3HW = torch.zeros(schedule.batch_size, 3, clips.height_px, clips.width_px)
+        self._last_B3HW = torch.zeros(schedule.batch_size, 3, clips.height_px, clips.width_px, device=device)
         self._refused_in_a_row = 0
+
+    def average_on_cpu(self) -> LiveGenerator:
+        """Return the averaged generator where pictures are looked at and measured, and weights written."""
+        return self.average if self.device == _CPU else copy.deepcopy(self.average).cpu()
 
     def begin_from(self, generator: LiveGenerator) -> None:
         """Begin with the weights of a generator of the same sizes; styles that it has not begin as its own look.
@@ -141,7 +154,7 @@ class Trainer:
         self.step_index = int(state["step_index"])
         self._refused_in_a_row = int(state["refused_in_a_row"])
         self._clips.load_state_dict(state["clips"])
-        self._last_B3HW = state["last"].contiguous(memory_format=torch.channels_last)
+        self._last_B3HW = state["last"].to(self.device).contiguous(memory_format=torch.channels_last)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
@@ -156,7 +169,7 @@ class Trainer:
 
     def _precision(self) -> torch.autocast:
         precision = self.preset.schedule.precision
-        return torch.autocast("cpu", dtype=_PRECISIONS[precision], enabled=precision != "float32")
+        return torch.autocast(self.device.type, dtype=_PRECISIONS[precision], enabled=precision != "float32")
 
     def _set_rates(self, share: float) -> None:
         schedule = self.preset.schedule
@@ -170,7 +183,8 @@ class Trainer:
     @torch.no_grad()
     def _next_frame(self) -> _Frame:
         """Return the next frame of every clip, with its last picture moved to where this frame sees it."""
-        batch = self._clips.next_batch(longest_clip(self.step_index, self.preset.schedule))
+        now, then = (longest_clip(step, self.preset.schedule) for step in (self.step_index, self.step_index + 1))
+        batch = self._clips.next_batch(now, then).to(self.device)
         moved_B3HW = F.grid_sample(
             self._last_B3HW, batch.source_BHW2, mode="bicubic", padding_mode="border", align_corners=False
         ).clamp(-1, 1)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from bridge.protocol.errors import UsageError
-from configs import load_preset, preset_names
 from renderer.segmentation import SIZE_MULTIPLE_PX, SegmentationConfig
 from renderer.train.data import DataConfig
 from renderer.train.preset import Provenance
-
-KIND: Final = "train_segmentation"
-_SUFFIX: Final = ".yaml"
+from renderer.train.preset_files import SEGMENTATION, find_preset
+from renderer.train.recordings import RecordingConfig
+from renderer.train.report import ReportConfig
 
 
 class CropConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +45,10 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The size of the pictures that a network is measured on, and the look whose pictures it is measured on too."""
+    """The size of the photos that a network is measured on, and the look whose pictures it is measured on too.
+
+    Frames of recordings are measured at their own size.
+    """
 
     width_px: int
     height_px: int
@@ -64,32 +65,15 @@ class SegmentationPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     crops: CropConfig
     schedule: ScheduleConfig
     evaluation: EvaluationConfig
-
-
-def is_segmentation_preset(name: str) -> bool:
-    """Whether a name, or the path of a .yaml file, is that of a preset of a segmentation network."""
-    if not name.endswith(_SUFFIX):
-        return name in preset_names(KIND)
-    try:
-        tree = msgspec.yaml.decode(Path(name).read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return False
-    return isinstance(tree, dict) and "network" in tree
+    report: ReportConfig = ReportConfig()
+    recordings: tuple[RecordingConfig, ...] = ()
+    """How recordings are read, for presets that learn from those: frames of each of these lights. The first one's is
+    measured, on all frames of the validation split."""
 
 
 def find_segmentation_preset(name: str) -> SegmentationPreset:
     """Return a preset by its name or by the path of a .yaml file; raises UsageError for anything that is not one."""
-    try:
-        if name.endswith(_SUFFIX):
-            return msgspec.yaml.decode(Path(name).read_bytes(), type=SegmentationPreset)
-        return load_preset(KIND, name, SegmentationPreset)
-    except KeyError:
-        known = ", ".join(preset_names(KIND))
-        raise UsageError(f"there is no training preset {name!r}", f"Use one of {known}, or a {_SUFFIX} file") from None
-    except OSError as error:
-        raise UsageError(f"the preset {name} cannot be read ({error.strerror})", "Check the path") from None
-    except (ValueError, msgspec.DecodeError) as error:
-        raise UsageError(f"the preset {name} does not fit: {error}", f"Compare it with configs/{KIND}") from None
+    return find_preset(SEGMENTATION, name, SegmentationPreset)
 
 
 def check_preset(preset: SegmentationPreset) -> SegmentationPreset:

@@ -23,18 +23,25 @@ from renderer.train.segmentation.preset import CropConfig, SegmentationPreset
 
 _ENCODER: Final = ("stem", "stages")
 _ORDER_SEED, _CROP_SEED = 0, 1
+_CPU: Final = torch.device("cpu")
 
 
 class SegmentationTrainer:
     """All that a run changes, and the step that changes it. On a CPU the same seed gives the same weights."""
 
     def __init__(
-        self, preset: SegmentationPreset, photos: Sequence[LabelledPhoto], lite0: EfficientNetLite0, seed: int
+        self,
+        preset: SegmentationPreset,
+        photos: Sequence[LabelledPhoto],
+        lite0: EfficientNetLite0,
+        seed: int,
+        device: torch.device = _CPU,
     ) -> None:
         check_photo_sizes(photos, preset.crops)
         schedule = preset.schedule
         self.preset = preset
         self.step_index = 0
+        self.device = device
         self._photos = photos
         self._seed = seed
         self._unlabelled = label_id(preset.network.label_space, "unlabeled")
@@ -42,10 +49,11 @@ class SegmentationTrainer:
             torch.manual_seed(seed)
             self.network = SegmentationNetwork(preset.network)
         copy_encoder(lite0, self.network)
+        self.network.to(device)
         for parameter in self.network.parameters():
             if parameter.ndim == 4:  # CPUs convolve faster so
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        self._class_weights = _class_weights(photos, preset)
+        self._class_weights = _class_weights(photos, preset).to(device)
         encoder = [value for name, value in self.network.named_parameters() if name.partition(".")[0] in _ENCODER]
         decoder = [value for name, value in self.network.named_parameters() if name.partition(".")[0] not in _ENCODER]
         self._rates = (schedule.encoder_rate, schedule.decoder_rate)
@@ -56,10 +64,10 @@ class SegmentationTrainer:
     def step(self) -> float:
         """Learn from the next crops; return the loss. Raises UsageError when it has no finite value."""
         schedule = self.preset.schedule
-        rgb_B3HW, labels_BHW = self._next_batch()
+        rgb_B3HW, labels_BHW = (tensor.to(self.device) for tensor in self._next_batch())
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * _rate_share(self.step_index, schedule.num_steps, schedule.warm_up_steps)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=schedule.precision == "bfloat16"):
             scores = self.network(rgb_B3HW)
         scores = F.interpolate(scores.float(), scale_factor=4.0, mode="bilinear")
         loss = F.cross_entropy(scores, labels_BHW, self._class_weights, ignore_index=self._unlabelled)

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, say: Say) -> int:
     preset = read_preset(args)
     if args.steps is not None:
         raise UsageError("--steps is of live presets", "Use --set schedule.stages.0.steps=N")
-    with join_processes("") as processes:
+    with join_processes(args.device) as processes:
         _train(preset, args, processes, say)
     return 0
 

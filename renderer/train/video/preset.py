@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LabelSpace
-from configs import load_preset, preset_names
 from renderer.models.vid2vid import SIZE_MULTIPLE_PX
 from renderer.models.vid2vid_config import Vid2vidConfig
 from renderer.train.annotation import AnnotationConfig
+from renderer.train.preset_files import VIDEO, find_preset
 from renderer.train.video.discriminators import DiscriminatorConfig
 from renderer.train.video.objective import ObjectiveConfig
 from renderer.train.video.schedule import ScheduleConfig
-
-KIND: Final = "train_video"
-_SUFFIX: Final = ".yaml"
 
 
 class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,30 +62,9 @@ class VideoPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     report: ReportConfig
 
 
-def is_video_preset(name: str) -> bool:
-    """Whether a name, or the path of a .yaml file, is that of a preset of this family rather than the live one's."""
-    if not name.endswith(_SUFFIX):
-        return name in preset_names(KIND)
-    try:
-        tree = msgspec.yaml.decode(Path(name).read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return False
-    return isinstance(tree, dict) and "objective" in tree
-
-
 def find_video_preset(name: str) -> VideoPreset:
     """Return a preset by its name or by the path of a .yaml file; raises UsageError for anything that is not one."""
-    try:
-        if name.endswith(_SUFFIX):
-            return msgspec.yaml.decode(Path(name).read_bytes(), type=VideoPreset)
-        return load_preset(KIND, name, VideoPreset)
-    except KeyError:
-        known = ", ".join(preset_names(KIND))
-        raise UsageError(f"there is no training preset {name!r}", f"Use one of {known}, or a {_SUFFIX} file") from None
-    except OSError as error:
-        raise UsageError(f"the preset {name} cannot be read ({error.strerror})", "Check the path") from None
-    except (ValueError, msgspec.DecodeError) as error:
-        raise UsageError(f"the preset {name} does not fit: {error}", f"Compare it with configs/{KIND}") from None
+    return find_preset(VIDEO, name, VideoPreset)
 
 
 def check_preset(preset: VideoPreset) -> VideoPreset:

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bridge.protocol.errors import UsageError
+from renderer.train.device import find_device
 
 _DEADLINE: Final = timedelta(minutes=10)
 
@@ -77,10 +78,7 @@ class Processes:
 @contextmanager
 def join_processes(device_name: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, or be the only one; `device_name` is "", "cpu" or "cuda"."""
-    cuda = torch.cuda.is_available()
-    if device_name == "cuda" and not cuda:
-        raise UsageError("there is no CUDA device here", "Use --device cpu")
-    kind = device_name or ("cuda" if cuda else "cpu")
+    kind = find_device(device_name).type
     count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if kind == "cuda" and local >= torch.cuda.device_count():

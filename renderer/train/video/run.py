@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from bridge.protocol.errors import UsageError
 from renderer.train.checkpoint import load_checkpoint, replacing, save_checkpoint
-from renderer.train.video.metrics import Metrics
-from renderer.train.video.preset import VideoPreset
+from renderer.train.memory import answering_memory
+from renderer.train.metrics import Metrics
+from renderer.train.report import Pace
 from renderer.train.video.preview import draw_sequence, write_preview
 from renderer.train.video.schedule import load_frames, moment_of
 from renderer.train.video.sequences import TrainSequence
-from renderer.train.video.trainer import StepReport, VideoTrainer
+from renderer.train.video.trainer import VideoTrainer
 
 MODEL_FOLDER: Final = "model"
-_NO_MEMORY: Final = ("not enough memory", "can't allocate memory", "out of memory")
 
 Say = Callable[[str], None]
 
@@ -47,7 +43,7 @@ def train_video(
     report = trainer.preset.report
     metrics = Metrics(folder, trainer.step_index, tensorboard=report.tensorboard) if first else None
     try:
-        with _answering_memory(trainer):
+        with answering_memory(trainer.processes.device, lambda: trainer.step_index, lambda: _ways(trainer)):
             return _loop(trainer, folder, shown, say if first else _silent, metrics, limit_s)
     finally:
         if metrics is not None:
@@ -59,21 +55,20 @@ def _loop(
 ) -> bool:
     preset = trainer.preset
     num_steps, every = preset.schedule.num_steps, preset.report
-    begun_s, begun_step, frames = time.monotonic(), trainer.step_index, 0
+    pace, frames = Pace(trainer.step_index, num_steps), 0
     while trainer.step_index < num_steps:
         report = trainer.step()
         frames += report.num_frames
-        spent_s = time.monotonic() - begun_s
         if not report.taken:
             say(f"step {report.step}: the gradient is not finite, nothing is learnt from it")
         if report.step % every.metrics_every == 0:
-            left_s = spent_s / (report.step - begun_step) * (num_steps - report.step)
-            say(_progress(report, preset, frames / spent_s, left_s))
+            frames_a_second = pace.per_second(frames)
+            say(pace.line(report.step, frames_a_second, report.terms))
             if metrics is not None:
-                metrics.write(report.step, {**report.terms, "frames_a_second": frames / spent_s})
+                metrics.write(report.step, {**report.terms, "frames_a_second": frames_a_second})
         if report.step % every.preview_every == 0 and metrics is not None:
             show(trainer, folder, shown, metrics)
-        if _time_is_over(trainer, spent_s, limit_s):
+        if _time_is_over(trainer, pace.elapsed_s(), limit_s):
             break
         if report.step % every.checkpoint_every == 0:
             save(folder, trainer)
@@ -127,25 +122,8 @@ def _time_is_over(trainer: VideoTrainer, spent_s: float, limit_s: float | None) 
     return bool(trainer.processes.gather(spent_s >= limit_s)[0])
 
 
-def _progress(report: StepReport, preset: VideoPreset, frames_a_second: float, left_s: float) -> str:
-    terms = " ".join(f"{name} {value:.3f}" for name, value in report.terms.items())
-    left = f"{math.ceil(left_s / 60)} min left, {frames_a_second:.2f} frames/s"
-    return f"step {report.step}/{preset.schedule.num_steps}, {left}: {terms}"
-
-
-@contextmanager
-def _answering_memory(trainer: VideoTrainer) -> Iterator[None]:
-    """Say what to lower where memory runs out."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        ran_out = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not ran_out and not any(sign in str(error).lower() for sign in _NO_MEMORY):
-            raise
-        raise _memory_error(trainer) from None
-
-
-def _memory_error(trainer: VideoTrainer) -> UsageError:
+def _ways(trainer: VideoTrainer) -> list[str]:
+    """Return what to lower where memory runs out."""
     preset = trainer.preset
     moment = moment_of(trainer.step_index, preset.schedule)
     data, num_frames = preset.data, load_frames(moment, preset.schedule)
@@ -154,11 +132,7 @@ def _memory_error(trainer: VideoTrainer) -> UsageError:
         ways.append("--set schedule.backpropagated_frames=1")
     if preset.schedule.precision == "float32":
         ways.append("--set schedule.precision=bfloat16")
-    ways += [f"data.width_px and data.height_px (now {data.width_px}x{data.height_px})", "generator.width"]
-    return UsageError(
-        f"the memory of the {trainer.processes.device.type} ran out at step {trainer.step_index + 1}",
-        f"Lower one of these: {', '.join(ways)}",
-    )
+    return [*ways, f"data.width_px and data.height_px (now {data.width_px}x{data.height_px})", "generator.width"]
 
 
 def _silent(_: str) -> None:

@@ -66,16 +66,20 @@ def test_command_trains_measures_and_writes_a_card(
     assert run_command() == 0
     said = capsys.readouterr().err
     assert "5 photos to learn from, 5 to look at" in said
-    assert "step 4/4, 0 min left: coarse" in said
+    assert "step 4/4, 0 min left, " in said
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
         "checkpoint.pt",
         "checkpoint.previous.pt",
+        "metrics.jsonl",
         "preview_000002.png",
         "preview_000004.png",
         "tiny.json",
         "tiny.safetensors",
     }
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert lines[3]["perceptual"] > 0 and lines[3]["discriminator_0"] > 0 and lines[3]["frames_a_second"] > 0
     card = json.loads((out / "tiny.json").read_text())
     assert card["licence"] == "CC BY-NC 4.0"
     assert card["steps"] == 4
@@ -124,3 +128,27 @@ def test_preview_that_cannot_be_written_is_an_error(
 ) -> None:
     with pytest.raises(VidriveError, match="cannot be written"):
         train(make_trainer(tiny, photos), tmp_path / "gone", photos, print)
+
+
+def test_numbers_go_to_tensorboard_as_those_of_a_vid2vid_do(run_command: Callable[..., int], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert run_command("--set", "report.tensorboard=true", "--minutes", "1e-9") == 0
+    board = EventAccumulator(str(tmp_path / "out" / "tensorboard"))
+    board.Reload()
+    assert [event.step for event in board.Scalars("coarse")] == [1]
+    assert [event.step for event in board.Images("preview")] == [1]
+
+
+def test_memory_that_runs_out_is_answered_with_what_to_lower(
+    run_command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        torch.empty(1 << 60)  # what torch itself says, where a machine has less
+
+    monkeypatch.setattr(LiveGenerator, "draw", no_memory)
+    assert run_command() == 2
+    said = capsys.readouterr().err
+    assert "the memory of the cpu ran out at step 1. Lower one of these: --set schedule.batch_size=1 (now 2)" in said
+    assert "clips.width_px and clips.height_px (now 48x32)" in said

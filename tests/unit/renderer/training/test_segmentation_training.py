@@ -13,7 +13,8 @@ from bridge.protocol.errors import UsageError
 from configs import preset_names
 from renderer.segmentation import load_segmentation
 from renderer.train import __main__ as command
-from renderer.train.segmentation.preset import KIND, SegmentationPreset, check_preset, find_segmentation_preset
+from renderer.train.preset_files import SEGMENTATION
+from renderer.train.segmentation.preset import SegmentationPreset, check_preset, find_segmentation_preset
 
 from .conftest import assert_same, changed, street
 
@@ -39,7 +40,7 @@ def run(preset: Path, data: Path, out: Path, *flags: str) -> int:
     return command.main([str(preset), "--data", str(data), "--out", str(out), *flags])
 
 
-@pytest.mark.parametrize("name", preset_names(KIND))
+@pytest.mark.parametrize("name", preset_names(SEGMENTATION))
 def test_every_segmentation_preset_is_sound(name: str) -> None:
     preset = check_preset(find_segmentation_preset(name))
     assert preset.name == name and preset.provenance.licence
@@ -50,7 +51,9 @@ def test_command_trains_measures_and_writes_a_card(
 ) -> None:
     out = tmp_path / "out"
     assert run(tiny_preset, data, out) == 0
-    assert "step 4/4, 0 min left: loss" in capsys.readouterr().err
+    assert "step 4/4, 0 min left, " in capsys.readouterr().err
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4] and lines[0]["loss"] > 0
     card = json.loads((out / "tiny.json").read_text())
     assert card["steps"] == 4 and card["licence"] == "CC BY-NC 4.0"
     assert 0 <= card["metrics"]["photos"]["mean_iou"] <= 100
