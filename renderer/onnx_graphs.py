@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from bridge.protocol.errors import UsageError
 from renderer.layers import StatNorm, pool
 from renderer.layers import warp as warped_by
 from renderer.models import imaginaire
@@ -55,6 +56,18 @@ class Vid2vidFrame(nn.Module):
         return tuple(
             torch.cat([scale[1:], drawing.picture_B3HW]) for scale, drawing in zip(pictures, drawings, strict=True)
         )
+
+
+class Vid2vidFirstFrame(nn.Module):
+    """One of the pictures that a sequence of vid2vid begins with, by the network that looks at one frame alone."""
+
+    def __init__(self, network: Vid2vid) -> None:
+        super().__init__()
+        self._single = network.single
+
+    def forward(self, planes_BCHW: Tensor) -> Tensor:
+        """Return the picture (1,3,H,W) of one-hot classes, without edges."""
+        return self._single(planes_BCHW)
 
 
 class Pix2PixHDFrame(nn.Module):
@@ -104,6 +117,21 @@ class ImaginaireFrame(nn.Module):
         return generator.finish(features, here)
 
 
+class ImaginaireFirstFrame(nn.Module):
+    """The first frame of a sequence of imaginaire's vid2vid."""
+
+    def __init__(self, network: Imaginaire) -> None:
+        super().__init__()
+        self._generator = network.G
+
+    def forward(self, planes_BCHW: Tensor) -> Tensor:
+        """Return the picture (1,3,H,W) of one-hot classes."""
+        generator, c = self._generator, self._generator.config
+        here = imaginaire.conditions(c, generator.embed_labels(_whole(planes_BCHW)))
+        height_px, width_px = planes_BCHW.shape[2] // c.size_multiple_px, planes_BCHW.shape[3] // c.size_multiple_px
+        return generator.finish(generator.begin(plane_map(planes_BCHW).at((height_px, width_px)), here), here)
+
+
 def _whole(planes_BCHW: Tensor) -> SizedMap:
     """Return all planes as what a convolution reads."""
     return plane_map(planes_BCHW).at((planes_BCHW.shape[2], planes_BCHW.shape[3]))
@@ -148,10 +176,35 @@ _OF_FAMILY: Final[Mapping[str, Callable[[Any, Any, tuple[int, int]], Graph]]] = 
 }
 
 
-def graph_of(family: str, network: Any, config: Any, size_hw: tuple[int, int]) -> Graph:
-    """Return the graph of a published family's frame; the network's norms are written out, in place."""
+def _first_of_vid2vid(network: Vid2vid, config: Vid2vidConfig, size_hw: tuple[int, int]) -> Graph:
+    if config.single is None or config.single.kind == "features":
+        raise UsageError(
+            "these weights have no network that draws a first frame from labels alone", "Begin with given pictures"
+        )
+    return Graph(Vid2vidFirstFrame(network), {"planes": torch.zeros(1, config.num_labels, *size_hw)}, ("picture",))
+
+
+def _first_of_imaginaire(network: Imaginaire, config: ImaginaireConfig, size_hw: tuple[int, int]) -> Graph:
+    return Graph(ImaginaireFirstFrame(network), {"planes": torch.zeros(1, config.num_labels, *size_hw)}, ("picture",))
+
+
+_FIRST_OF_FAMILY: Final[Mapping[str, Callable[[Any, Any, tuple[int, int]], Graph]]] = {
+    "vid2vid": _first_of_vid2vid,
+    "imaginaire": _first_of_imaginaire,
+}
+
+
+def graph_of(family: str, network: Any, config: Any, size_hw: tuple[int, int], *, first: bool = False) -> Graph:
+    """Return the graph of a published family's frame; the network's norms are written out, in place.
+
+    `first`: of the frame that a sequence begins with. Raises UsageError where that is not another one.
+    """
     write_out_norms(network)
-    return _OF_FAMILY[family](network, config, size_hw)
+    if not first:
+        return _OF_FAMILY[family](network, config, size_hw)
+    if family not in _FIRST_OF_FAMILY:
+        raise UsageError("the frames of these weights are all drawn alike", "Leave --first out")
+    return _FIRST_OF_FAMILY[family](network, config, size_hw)
 
 
 def live_graph(network: LiveGenerator, size_hw: tuple[int, int], labels: torch.dtype = torch.uint8) -> Graph:

@@ -22,12 +22,14 @@ MAX_BYTES: Final = 2_000_000_000  # a file of this format is one message, of at 
 
 
 @torch.inference_mode()
-def export_onnx(name: str, file: Path, size_hw: tuple[int, int] | None = None) -> tuple[int, int]:
+def export_onnx(
+    name: str, file: Path, size_hw: tuple[int, int] | None = None, *, first: bool = False
+) -> tuple[int, int]:
     """Write a frame of imported weights as ONNX at a size, None for its native one; returns the size.
 
-    Of vid2vid and imaginaire it is a frame of a sequence that has begun. Raises UsageError without the package onnx,
-    for a size that the model cannot draw and for weights of more than two gigabytes, OutputError if it cannot be
-    written.
+    Of vid2vid and imaginaire it is a frame of a sequence that has begun, or the `first` one. Raises UsageError without
+    the package onnx, for a size that the model cannot draw and for weights of more than two gigabytes, OutputError if
+    it cannot be written.
     """
     _need_onnx()
     card = verify_imported(name)
@@ -45,7 +47,7 @@ def export_onnx(name: str, file: Path, size_hw: tuple[int, int] | None = None) -
             "Use it from here",
         )
     network = load_network(card, family, config)
-    _write(graph_of(family.name, network, config, (height_px, width_px)), file)
+    _write(graph_of(family.name, network, config, (height_px, width_px), first=first), file)
     return height_px, width_px
 
 

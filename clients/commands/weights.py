@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("name", metavar="NAME")
     export.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="the file to write")
     export.add_argument("--size", type=picture_size, metavar="WxH", help="of its pictures (default: the native size)")
+    export.add_argument("--first", action="store_true", help="of a video, the frame that it begins with")
     calibrate = verbs.add_parser("calibrate", help="what vidrive serve --backend int8 takes its ranges from")
     calibrate.add_argument("recording", type=Path, metavar="RECORDING", help="of a drive, by vidrive record")
     calibrate.add_argument("--model", default="street-photo", metavar="NAME", help="of vidrive's own (%(default)s)")
@@ -136,7 +137,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from renderer.weights_export import export_onnx
 
-    height_px, width_px = export_onnx(args.name, args.onnx, args.size[::-1] if args.size else None)
+    height_px, width_px = export_onnx(args.name, args.onnx, args.size[::-1] if args.size else None, first=args.first)
     print(f"{args.onnx}: one frame of {width_px}x{height_px}; one-hots and a video's past are the caller's")
     return 0
 

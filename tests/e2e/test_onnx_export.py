@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from renderer.models.pix2pixhd_networks import Pix2PixHDConfig
 from renderer.models.spade_networks import SpadeConfig
 from renderer.weights_export import export_live
 from renderer.weights_store import read_imported_card
-from tests.e2e.published_checkpoints import CONFIG, Weights, error_of
+from tests.e2e.published_checkpoints import CONFIG, Weights, error_of, write
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -193,6 +194,43 @@ def test_pictures_of_onnx_runtime_are_those_of_torch(name: str, weights: Weights
     for one, other in zip(found, expected, strict=True):
         assert float(other.std()) > 0.01
         torch.testing.assert_close(one, other, rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("family_name", ["vid2vid", "imaginaire"])
+@torch.inference_mode()
+def test_the_first_picture_of_a_video_is_torchs_too(family_name: str, weights: Weights, tmp_path: Path) -> None:
+    family = find_family(family_name)
+    torch.manual_seed(4)
+    network = family.build(CONFIG if family_name == "vid2vid" else STREAM)
+    roles: dict[str, dict[str, Tensor]] = {}
+    for key, value in network.state_dict().items():
+        role, _, rest = key.partition(".")
+        roles.setdefault(role, {})[rest] = value
+    folder = write(roles) if family_name == "vid2vid" else write_checkpoint(network, tmp_path / "city")
+    assert weights("import", folder, "--name", "mine").code == 0
+    size = f"{SIZE_HW[1]}x{SIZE_HW[0]}"
+    exported = weights("export", "mine", "--first", "--onnx", "first.onnx", "--size", size)
+    assert exported.code == 0, exported.stderr
+    card = read_imported_card("mine")
+    config = read_config(card, family)
+    loaded: Any = load_network(card, family, config)
+    (frame,) = [replace(frame, first_B3HW=None) for frame in frames_of(1, 0)]
+    if family_name == "vid2vid":
+        expected = vid2vid.advance(loaded, frame, None)[0].picture_B3HW
+    else:
+        expected = imaginaire.advance(loaded.G, frame, None)[0].picture_B3HW
+    (found,) = run_onnx(tmp_path / "first.onnx", {"planes": one_hot(frame.labels_BHW, config.num_labels)})
+    assert float(expected.std()) > 0.01
+    torch.testing.assert_close(found, expected, rtol=0, atol=ATOL)
+
+
+def test_frames_that_are_all_alike_have_no_first_one(weights: Weights, tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    assert weights("import", write_checkpoint(spade.FAMILY.build(SPADE), tmp_path / "mine")).code == 0
+    run = weights("export", "mine", "--first", "--onnx", "mine.onnx", "--size", f"{SIZE_HW[1]}x{SIZE_HW[0]}")
+    assert run.code == 2
+    assert "error: the frames of these weights are all drawn alike. Leave --first out" in run.stderr
+    assert not (tmp_path / "mine.onnx").exists()
 
 
 @pytest.mark.parametrize("config", [LiveConfig(), LiveConfig(noise=True, recall=0.9, margin_px=16)])
