@@ -33,7 +33,7 @@ from bridge.recording.depth_kernels import (
     new_encoder,
 )
 
-GROUP_LENGTH: Final = 40  # pictures from a whole one to the next: whoever seeks decodes half as many, 10 ms each
+GROUP_LENGTH: Final = 60  # pictures from a whole one to the next: whoever seeks decodes half as many, 10 ms each
 WHOLE: Final = b"k"
 CARRIED: Final = b"c"
 _RAW: Final = b"r"

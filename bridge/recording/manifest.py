@@ -20,7 +20,7 @@ READ_VERSIONS: Final = (1, 2)
 MANIFEST_NAME: Final = "manifest.json"
 TABLE_NAME: Final = "frames.jsonl"
 
-PlaneCodec = Literal["ids", "depth24", "depth24_carried", "floats", "png", "h264"]
+PlaneCodec = Literal["ids", "labels", "depth24", "depth24_carried", "floats", "png", "h264"]
 Ended = Literal["", "done", "failed"]
 
 

@@ -21,7 +21,7 @@ from clients.recorder import Recorder
 _log: Final = logging.getLogger("vidrive")
 Pictures = Literal["h264", "lossless", "none"]
 _LOSSLESS: Final = {
-    "labels": PlaneFormat(codec="ids", file="labels.planes", type="u8"),
+    "labels": PlaneFormat(codec="labels", file="labels.planes", type="u8"),
     "instances": PlaneFormat(codec="ids", file="instances.planes", type="u16"),
     "depth_m": PlaneFormat(codec="depth24_carried", file="depth_m.planes", type="f32"),
     "flow_px": PlaneFormat(codec="floats", file="flow_px.planes", type="f32"),

@@ -12,6 +12,7 @@ from bridge.protocol.errors import RecordingError
 from bridge.recording.codecs import Codec, open_codec
 from bridge.recording.depth import METRES_PER_STEP, metres_of, steps_of
 
+LABELS = open_codec("labels", np.dtype("u1"))
 SIDES = st.integers(1, 24)
 
 
@@ -37,6 +38,11 @@ def round_trip(codec: Codec, plane: np.ndarray) -> np.ndarray:
 @given(planes(np.uint8))
 def test_labels(plane: np.ndarray) -> None:
     assert same_bits(round_trip(open_codec("ids", np.dtype("u1")), plane), plane)
+
+
+@given(planes(np.uint8) | planes(np.uint8, st.integers(0, 2)))
+def test_labels_by_their_neighbourhoods(plane: np.ndarray) -> None:
+    assert same_bits(round_trip(LABELS, plane), plane)
 
 
 @given(planes(np.uint16))
@@ -125,6 +131,7 @@ def test_depth_of_noise_takes_no_more_than_its_floats() -> None:
 CASES = [
     ("ids", "u1", np.arange(48, dtype=np.uint8).reshape(6, 8)),
     ("ids", "<u2", np.arange(48, dtype=np.uint16).reshape(6, 8)),
+    ("labels", "u1", np.arange(48, dtype=np.uint8).reshape(6, 8) // 5),
     ("depth24", "<f4", metres_of(np.arange(48, dtype=np.int32).reshape(6, 8) ** 3)),
     ("depth24", "<f4", np.linspace(0.0, 1.0, 48, dtype=np.float32).reshape(6, 8)),
     ("floats", "<f4", np.linspace(-1.0, 1.0, 96, dtype=np.float32).reshape(6, 8, 2)),
