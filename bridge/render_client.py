@@ -148,9 +148,11 @@ class RenderClient:
 
     @property
     def in_flight(self) -> int | None:
-        """The frame id of the request that waits for its answer; None if there is none."""
+        """The frame id of the request whose answer `poll` has not returned yet; None if there is none."""
         self._pump()
-        return self._request.frame_id if self._request else None
+        if self._request:
+            return self._request.frame_id
+        return self._answers[-1].frame_id if self._answers else None  # one that came just now: that is no loss
 
     @property
     def problem(self) -> VidriveError | None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import http.server
+import os
 import queue
 import shutil
 import subprocess
+import sys
 import threading
 import urllib.parse
 from fractions import Fraction
@@ -145,6 +147,13 @@ const tell = what => fetch("/told?" + new URLSearchParams({what, duration: video
 video.onended = () => tell("ended"); video.onerror = () => tell("failed");
 video.play().catch(error => tell("refused " + error));
 </script>"""
+
+
+def test_pygame_does_not_greet_on_stdout() -> None:
+    kept = {name: value for name, value in os.environ.items() if name != "PYGAME_HIDE_SUPPORT_PROMPT"}
+    words = [sys.executable, "-c", "import clients.recordings.film"]
+    done = subprocess.run(words, env=kept, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_the_gpu_encodes_only_where_it_opens(

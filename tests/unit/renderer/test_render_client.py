@@ -139,6 +139,18 @@ def test_answers_to_other_requests_are_dropped() -> None:
         assert client.poll(0.05) == []
 
 
+def test_an_answer_that_nobody_has_read_yet_is_no_loss() -> None:
+    with conversation() as (server, client):
+        assert client.submit(street(7), 0)
+        server.picture_of(server.hear_render())
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not client.ready and time.monotonic() < deadline_s:  # which reads what has come
+            assert client.in_flight == 7
+        assert (client.ready, client.in_flight) == (True, 7)
+        assert [answer.frame_id for answer in client.poll()] == [7]
+        assert client.in_flight is None
+
+
 def test_a_request_without_an_answer_is_a_lost_server() -> None:
     with conversation(answer_timeout_s=0.2) as (server, client):
         assert client.submit(street(1), 0)
