@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from bridge.town.engine.kernels_raster import transform_vertices
 from bridge.town.engine.lamps import Lights
 from bridge.town.engine.light import GRID_PER_M, light_matrix
 from bridge.town.engine.packing import PackedMesh
-from bridge.town.engine.sky import SkyMaps, SkyPainter
+from bridge.town.engine.sky import InBands, SkyMaps, SkyPainter
 from bridge.town.engine.sun_map import SunMap
 from bridge.town.views import Weather
 
@@ -28,8 +27,6 @@ MOVING_SUN_AHEAD_M = 18.0
 # Sky maps and shadows follow the sun in steps of half a degree, and the other numbers in whole ones.
 SUN_STEPS_PER_DEG = 2.0
 _CHANGEABLE = 10  # so many -1 begin carla.WeatherParameters.Default, by which CARLA means the map's own weather
-
-InBands = Callable[[int, Callable[[int, int], None]], None]
 
 
 class Lighting:

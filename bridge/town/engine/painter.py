@@ -14,15 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.town.engine import layout
+from bridge.town.engine import layout, measuring
 from bridge.town.engine.bake import bake_client_world, load_or_bake
 from bridge.town.engine.bodies import Stage, Staged
 from bridge.town.engine.camera import Buffers, Camera
 from bridge.town.engine.culling import chunk_corners, find_visible
-from bridge.town.engine.frames import camera_axes
-from bridge.town.engine.kernels_labels import depth_rows, flow_rows, label_rows, normal_rows
 from bridge.town.engine.kernels_light import clear_contacts, stamp_contacts
-from bridge.town.engine.kernels_plane import S_PLANE_COUNT
 from bridge.town.engine.kernels_raster import clear_samples, find_uncovered, raster_chunks, transform_vertices
 from bridge.town.engine.kernels_shade import S_COUNT, shade_rows
 from bridge.town.engine.lamps import lamp_places
@@ -128,26 +125,26 @@ class TownPainter:
             self._rasterise(camera, staged, buffers)
             self._view = view
         params = self._params(camera)
-        wanted = frozenset(planes)
+        wanted, mesh, vertices = frozenset(planes), self._stage.mesh, self._vertex_camera
         if "rgb" in wanted:
             with self._timed("light"):
-                self._lighting.prepare(camera, self._stage.mesh, staged, params)
+                self._lighting.prepare(camera, mesh, staged, params)
             with self._timed("shade"):
                 self._shade(staged, params, buffers)
             with self._timed("weather"):
                 self._add_weather(state, params, buffers)
         if wanted & {"semantic", "instance"}:
             with self._timed("labels"):
-                self._label(staged, buffers)
+                measuring.label(mesh, staged, buffers, self._in_bands)
         if "depth" in wanted:
             with self._timed("depth"):
-                self._measure_depth(params, buffers)
+                measuring.measure_depth(mesh, vertices, params, buffers, self._in_bands)
         if "flow" in wanted:
             with self._timed("flow"):
-                self._measure_flow(camera, previous_pose, staged, params, buffers)
+                measuring.measure_flow(mesh, vertices, camera, previous_pose, staged, params, buffers, self._in_bands)
         if "normals" in wanted:
             with self._timed("normals"):
-                self._measure_normals(staged, params, buffers)
+                measuring.measure_normals(mesh, vertices, staged, params, buffers, self._in_bands)
         return Planes(
             bgra=buffers.bgra if "rgb" in wanted else None,
             semantic=buffers.semantic if "semantic" in wanted else None,
@@ -327,82 +324,3 @@ class TownPainter:
         effects.rain(buffers, light.daylight, state.elapsed_s)
         if light.daylight.dark > 0.0:
             effects.glare(buffers, light.daylight, self._in_bands)
-
-    def _label(self, staged: Staged, buffers: Buffers) -> None:
-        mesh = self._stage.mesh
-
-        def band(first: int, last: int) -> None:
-            label_rows(
-                first, last, buffers.sample, mesh.triangle_info, staged.actor, buffers.semantic, buffers.instance
-            )
-
-        self._in_bands(len(buffers.semantic), band)
-
-    def _measure_depth(self, params: NDArray[np.float32], buffers: Buffers) -> None:
-        mesh = self._stage.mesh
-
-        def band(first: int, last: int) -> None:
-            depth_rows(
-                first,
-                last,
-                buffers.sample,
-                mesh.triangle_vertex,
-                mesh.triangle_info,
-                self._vertex_camera,
-                params,
-                np.empty(S_PLANE_COUNT, np.float32),
-                np.empty(S_PLANE_COUNT, np.float32),
-                buffers.depth_m,
-            )
-
-        self._in_bands(len(buffers.depth_m), band)
-
-    def _measure_flow(
-        self, camera: Camera, previous_pose: Pose, staged: Staged, params: NDArray[np.float32], buffers: Buffers
-    ) -> None:
-        mesh = self._stage.mesh
-        eye, axes = camera_axes(previous_pose)
-        previous_camera = np.zeros((len(staged.actor) + 1, 3, 4), np.float32)
-        previous_camera[:-1, :, :3] = axes @ staged.previous_from_object[:, :, :3]
-        previous_camera[:-1, :, 3] = (staged.previous_from_object[:, :, 3] - eye) @ axes.T
-        previous_camera[-1, :, :3] = axes @ camera.axes.T
-
-        def band(first: int, last: int) -> None:
-            flow_rows(
-                first,
-                last,
-                buffers.sample,
-                mesh.triangle_vertex,
-                mesh.triangle_info,
-                self._vertex_camera,
-                mesh.vertex_position,
-                params,
-                previous_camera,
-                np.empty(S_PLANE_COUNT, np.float32),
-                np.empty(S_PLANE_COUNT, np.float32),
-                buffers.flow_px,
-            )
-
-        self._in_bands(len(buffers.flow_px), band)
-
-    def _measure_normals(self, staged: Staged, params: NDArray[np.float32], buffers: Buffers) -> None:
-        mesh = self._stage.mesh
-        matrices = staged.world_from_object.astype(np.float32)
-
-        def band(first: int, last: int) -> None:
-            normal_rows(
-                first,
-                last,
-                buffers.sample,
-                mesh.triangle_vertex,
-                mesh.triangle_info,
-                self._vertex_camera,
-                mesh.vertex_shading,
-                matrices,
-                params,
-                np.empty(S_PLANE_COUNT, np.float32),
-                np.empty(S_PLANE_COUNT, np.float32),
-                buffers.normals,
-            )
-
-        self._in_bands(len(buffers.normals), band)
