@@ -31,6 +31,7 @@ from renderer.train.data import LabelledPhoto, load_photos
 from renderer.train.device import find_device
 from renderer.train.distil import LIKE, PRESET_NAME, TAUGHT_FOLDER, distil_preset, teach
 from renderer.train.evaluate import Metrics, evaluate
+from renderer.train.layouts import has_split
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
 from renderer.train.preset_files import KINDS, SEGMENTATION, VIDEO, kind_of
@@ -206,8 +207,10 @@ def _load_data(
         return _load_drives(folder, preset, preset.recordings, needed(open_drive))
     num_labels = preset.generator.num_labels
     style = preset.generator.styles[0] if preset.generator.styles else None
-    validation = load_photos(folder / "val", preset.data, num_labels, style) if (folder / "val").is_dir() else []
-    photos = load_photos(folder / "train", preset.data, num_labels, None if graded else style)
+    space, validation = preset.label_space, list[LabelledPhoto]()
+    if has_split(folder, "val"):
+        validation = load_photos(folder / "val", preset.data, num_labels, style, space)
+    photos = load_photos(folder / "train", preset.data, num_labels, None if graded else style, space)
     return photos, validation
 
 

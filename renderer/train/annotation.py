@@ -19,7 +19,7 @@ _NUM_IDS: Final = 256
 
 
 class AnnotationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How label maps are redrawn; sizes in pixels of the last stage."""
+    """How label maps are redrawn; sizes in pixels of a video's last stage."""
 
     share: float
     """Of the runs of frames that one hand has drawn; the others keep exact labels."""

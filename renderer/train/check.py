@@ -7,6 +7,7 @@ from pathlib import Path
 from bridge.protocol.errors import VidriveError
 from renderer.train.clips import check_photo_sizes
 from renderer.train.data import load_photos
+from renderer.train.layouts import has_split
 from renderer.train.preset import TrainPreset
 from renderer.train.recordings import OpenDrive, check_recordings, needed
 
@@ -17,13 +18,15 @@ def check_photos(folder: Path, preset: TrainPreset, open_drive: OpenDrive | None
         return check_recordings(folder, preset.recordings, preset.label_space, preset.clips, needed(open_drive))
     sentences: list[str] = []
     for split in ("train", "val"):
-        if split == "val" and not (folder / split).is_dir():
+        if split == "val" and not has_split(folder, split):
             sentences.append(
                 f"{folder} has no val/, so nothing can be measured. Add some photos that are not trained on"
             )
             continue
         try:
-            photos = load_photos(folder / split, preset.data, preset.generator.num_labels)
+            photos = load_photos(
+                folder / split, preset.data, preset.generator.num_labels, label_space=preset.label_space
+            )
             if split == "train":
                 check_photo_sizes(photos, preset.clips)
         except VidriveError as error:

@@ -18,6 +18,7 @@ from torch import Tensor
 from bridge.protocol.errors import UsageError
 from renderer.rough_depth import GroundConfig, nearness
 from renderer.tones import without_tones
+from renderer.train.annotation import AnnotationConfig, redraw
 from renderer.train.data import LabelledPhoto
 from renderer.train.motion import (
     HoleConfig,
@@ -52,6 +53,8 @@ class ClipConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tone_loss_share: float = 0.0  # of classes, in each clip, that lose their tones
     focus_share: float = 0.0  # of the clips, which look at a pixel of one of these classes, where the photo has any
     focus_ids: tuple[int, ...] = ()
+    annotation: AnnotationConfig | None = None
+    """How the label maps of a share of the clips are redrawn as a person would draw them; sizes in pixels shown."""
     ground: GroundConfig
     motion: MotionConfig
     holes: HoleConfig
@@ -165,7 +168,7 @@ class Clip:
         near = cv2.resize(nearness(classes, config.ground), self._size_px, interpolation=cv2.INTER_LINEAR)
         if rng.random() < config.mirror_share:
             rgb, labels, near = rgb[:, ::-1], labels[:, ::-1], near[:, ::-1]
-        labels = np.ascontiguousarray(labels)
+        labels = redrawn(rng, config)(np.ascontiguousarray(labels))
         if rng.random() < config.shaken_share:
             labels = shake_borders(rng, labels, config.shake_sigma_px, config.shake_period_px)
         exposed = rgb.astype(np.float32) * rng.uniform(*config.exposure)
@@ -303,6 +306,21 @@ class ClipStream(Stream):
             return Clip(rng, photos[index], longest_frames, config)
 
         super().__init__(len(photos), num_clips, seed, begin)
+
+
+def redrawn(rng: np.random.Generator, config: ClipConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Return what redraws the label maps (H,W) u8 of a clip, all by one hand; tones stay where the class does."""
+    annotation = config.annotation
+    if annotation is None or not annotation.share:
+        return lambda labels: labels
+    hand, num_classes = int(rng.integers(1 << 32)), config.num_classes
+
+    def by_hand(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        classes = labels if num_classes is None else without_tones(labels, num_classes)
+        drawn = redraw(classes, annotation, hand)
+        return np.where(drawn == classes, labels, drawn)
+
+    return by_hand
 
 
 def resize_labels(labels: NDArray[np.uint8], width_px: int, height_px: int) -> NDArray[np.uint8]:

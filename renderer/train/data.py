@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import msgspec
@@ -14,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.protocol.errors import LabelError, UsageError
+from bridge.protocol.labels import LabelSpace, map_labels
 from renderer.tones import NUM_TONES, ToneConfig, read_tones, with_tones
 from renderer.train.grade import StyleConfig, grade
-
-IMAGE_FOLDER: Final = "image"
-LABEL_FOLDER: Final = "label"
-_PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
+from renderer.train.layouts import IMAGE_FOLDER, LABEL_FOLDER, Pair, find_pairs
 
 
 class LaneMarkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +41,8 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     lane_marks: LaneMarkConfig | None
     styles: tuple[StyleConfig, ...] = ()
     """The looks that a generator with styles learns, in the order of its own; () one look, of all photos."""
+    label_space: LabelSpace | None = None
+    """What the ids of the files mean, where that is not the preset's; Cityscapes' layout says it itself."""
     tones: ToneConfig | None = None
     """How tones are read off the photos, for a generator with as many labels as classes times tones."""
 
@@ -64,9 +63,15 @@ class LabelledPhoto:
 
 
 def load_photos(
-    folder: Path, config: DataConfig, num_labels: int, measured_style: str | None = None
+    folder: Path,
+    config: DataConfig,
+    num_labels: int,
+    measured_style: str | None = None,
+    label_space: LabelSpace | None = None,
 ) -> list[LabelledPhoto]:
-    """Return the pairs of FOLDER/image/NAME.jpg (or .png) and FOLDER/label/NAME.png, sorted by name, in memory.
+    """Return the photos of ROOT/SPLIT with their label maps, in any of `renderer.train.layouts`, sorted, in memory.
+
+    Label maps of another label space are mapped to `label_space` by its table; None leaves all as they are.
 
     Where there are styles, photos of one are followed by those of the next, graded as it says; or, to measure one, all
     are of `measured_style` and as they are.
@@ -74,22 +79,26 @@ def load_photos(
     Raises UsageError for a missing folder, a file without its partner or one that cannot be read, and LabelError for
     a label map that is no single channel of 8-bit ids below `num_labels`, or not of its photo's size.
     """
-    pairs = [pair for pair in _paired_files(folder) if _drive(pair[0].stem) not in config.excluded_drives]
+    pairs = [
+        Pair(pair.name, pair.photo, pair.labels, _mapped_from(pair, config, label_space))
+        for pair in find_pairs(folder.parent, folder.name)
+        if _drive(pair.name) not in config.excluded_drives
+    ]
+    reads = _Reading(config, num_labels if config.tones is None else num_labels // NUM_TONES, label_space)
     if not pairs:
         raise UsageError(
             f"{folder} holds no photos to use",
             f"Put them into {IMAGE_FOLDER}/ and their label maps into {LABEL_FOLDER}/",
         )
-    num_classes = num_labels if config.tones is None else num_labels // NUM_TONES
     names = [style.name for style in config.styles]
     if measured_style is not None or not names:
         style = names.index(measured_style) if measured_style in names else 0
-        return [_load_pair(photo, labels, config, num_classes, style) for photo, labels in pairs]
+        return [_load_pair(pair, reads, style) for pair in pairs]
     photos: list[LabelledPhoto] = []
     for index, style in enumerate(config.styles):
-        for photo, labels in pairs:
-            if not style.drives or _drive(photo.stem) in style.drives:
-                photos += [_load_pair(photo, labels, config, num_classes, index, style)] * style.repeat
+        for pair in pairs:
+            if not style.drives or _drive(pair.name) in style.drives:
+                photos += [_load_pair(pair, reads, index, style)] * style.repeat
     if not photos:
         drives = ", ".join(sorted({drive for style in config.styles for drive in style.drives}))
         raise UsageError(f"{folder} holds no photos of the drives {drives}", "Name its drives in data.styles")
@@ -121,36 +130,23 @@ def _drive(name: str) -> str:
     return name.partition("_")[0]
 
 
-def _paired_files(folder: Path) -> list[tuple[Path, Path]]:
-    for part in (folder, folder / IMAGE_FOLDER, folder / LABEL_FOLDER):
-        if not part.is_dir():
-            raise UsageError(
-                f"there is no folder {part}",
-                f"Training data is {IMAGE_FOLDER}/NAME.jpg with {LABEL_FOLDER}/NAME.png, in each of train/ and val/",
-            )
-    photos = {path.stem: path for path in (folder / IMAGE_FOLDER).iterdir() if path.suffix.lower() in _PHOTO_SUFFIXES}
-    labels = {path.stem: path for path in (folder / LABEL_FOLDER).iterdir() if path.suffix.lower() == ".png"}
-    _refuse_single(folder / IMAGE_FOLDER, sorted(photos.keys() - labels.keys()), "label map")
-    _refuse_single(folder / LABEL_FOLDER, sorted(labels.keys() - photos.keys()), "photo")
-    return [(photos[name], labels[name]) for name in sorted(photos)]
+@dataclass(frozen=True)
+class _Reading:
+    """How pairs are read: as `config` says, with ids below `num_classes`, mapped to `label_space` if that is given."""
+
+    config: DataConfig
+    num_classes: int
+    label_space: LabelSpace | None
 
 
-def _refuse_single(folder: Path, names: Sequence[str], partner: str) -> None:
-    if names:
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise UsageError(
-            f"{folder} has {names[0]}{more} without a {partner}", "A photo and its label map have the same name"
-        )
+def _mapped_from(pair: Pair, config: DataConfig, label_space: LabelSpace | None) -> LabelSpace | None:
+    """Return the label space that a pair's labels are mapped from, None where they stay as they are."""
+    space = config.label_space or pair.label_space
+    return None if label_space is None or space == label_space else space
 
 
-def _load_pair(
-    photo_path: Path,
-    labels_path: Path,
-    config: DataConfig,
-    num_classes: int,
-    style: int,
-    grading: StyleConfig | None = None,
-) -> LabelledPhoto:
+def _load_pair(pair: Pair, reading: _Reading, style: int, grading: StyleConfig | None = None) -> LabelledPhoto:
+    photo_path, labels_path, config, num_classes = pair.photo, pair.labels, reading.config, reading.num_classes
     bgr = _read(photo_path, cv2.IMREAD_COLOR)
     labels = _read(labels_path, cv2.IMREAD_UNCHANGED)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
@@ -161,17 +157,26 @@ def _load_pair(
             f"{labels_path} is {labels.shape[1]}x{labels.shape[0]}, its photo {rgb.shape[1]}x{rgb.shape[0]}",
             "A photo and its label map have the same size",
         )
+    if pair.label_space is not None and reading.label_space is not None:
+        labels = _map(labels_path, labels, pair.label_space, reading.label_space)
     if int(labels.max()) >= num_classes:
         raise LabelError(
             f"{labels_path} holds the id {int(labels.max())}, the generator knows 0 to {num_classes - 1}",
-            "Map the label maps to the preset's label space",
+            "Say what space they are of: --set data.label_space=cityscapes, for example",
         )
     marked = labels if config.lane_marks is None else mark_lanes(rgb, labels, config.lane_marks)
     if grading is not None:
-        rgb = grade(rgb, labels, grading, seed=zlib.crc32(photo_path.stem.encode()))
+        rgb = grade(rgb, labels, grading, seed=zlib.crc32(pair.name.encode()))
     if config.tones is not None:
         marked = with_tones(marked, read_tones(rgb, marked, config.tones), num_classes)
-    return LabelledPhoto(photo_path.stem, rgb, marked, style=style)
+    return LabelledPhoto(pair.name, rgb, marked, style=style)
+
+
+def _map(path: Path, labels: NDArray[np.uint8], source: LabelSpace, target: LabelSpace) -> NDArray[np.uint8]:
+    try:
+        return map_labels(labels, source, target)
+    except LabelError as error:
+        raise LabelError(f"{path}: {error.what}", "Set data.label_space to what its ids are of") from None
 
 
 def _read(path: Path, mode: int) -> NDArray[Any]:

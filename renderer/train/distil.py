@@ -19,7 +19,7 @@ from renderer.models.base import Model
 from renderer.models.registry import load_model
 from renderer.synthesize import synthesize
 from renderer.train.checkpoint import replacing
-from renderer.train.data import IMAGE_FOLDER, LABEL_FOLDER
+from renderer.train.layouts import IMAGE_FOLDER, LABEL_FOLDER
 from renderer.train.preset import Provenance, TrainPreset
 from renderer.train.preview import write_picture
 from renderer.train.video.sequences import read_scaled_ids

@@ -22,7 +22,7 @@ from bridge.protocol.labels import LabelSpace, map_labels
 from renderer.surface_tones import surface_tones
 from renderer.temporal import EngineMotion, TemporalState, remember, warp_previous
 from renderer.tones import without_tones
-from renderer.train.clips import ClipConfig, ClipFrame, Stream
+from renderer.train.clips import ClipConfig, ClipFrame, Stream, redrawn
 from renderer.train.data import LabelledPhoto
 from renderer.train.dusk import DuskConfig, Surfaces, light_as_dusk
 from renderer.train.motion import punch_holes
@@ -199,6 +199,7 @@ class RecordedClip:
         self._toneless: list[int] = []
         if config.num_classes is not None:
             self._toneless = np.nonzero(rng.random(config.num_classes) < config.tone_loss_share)[0].tolist()
+        self._redrawn = redrawn(rng, config)
         self.num_taken = 0
 
     @property
@@ -211,7 +212,7 @@ class RecordedClip:
         frame = self._frames[self.num_taken]
         before = self._frames[self.num_taken - 1] if self.num_taken else None
         height_px, width_px = frame.labels.shape
-        labels = self._crop(frame.labels)
+        labels = self._redrawn(self._crop(frame.labels))
         classes = labels
         if self._config.num_classes is not None:
             classes = without_tones(labels, self._config.num_classes)

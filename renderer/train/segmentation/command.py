@@ -16,6 +16,7 @@ from renderer.segmentation import Segmentation, load_segmentation, save_segmenta
 from renderer.train.checkpoint import load_checkpoint, replacing, save_checkpoint
 from renderer.train.data import LabelledPhoto, load_photos
 from renderer.train.device import find_device
+from renderer.train.layouts import has_split
 from renderer.train.memory import answering_memory, ways_of_crops
 from renderer.train.metrics import Metrics
 from renderer.train.perceptual import load_feature_network
@@ -62,7 +63,7 @@ def check_data(args: argparse.Namespace, open_drive: OpenDrive | None = None) ->
     try:
         photos = _load(args.data / "train", preset, open_drive)
         check_photo_sizes(photos, preset.crops)
-        if (args.data / "val").is_dir():
+        if has_split(args.data, "val"):
             _load(args.data / "val", preset, open_drive)
     except VidriveError as error:
         return [str(error)]
@@ -92,7 +93,7 @@ def _train(preset: SegmentationPreset, args: argparse.Namespace, say: Say, open_
     with replacing(weights) as unfinished:
         save_segmentation(unfinished, trained, {"name": preset.name, "licence": preset.provenance.licence})
     metrics = None
-    if complete and (args.data / "val").is_dir():
+    if complete and has_split(args.data, "val"):
         say("measures the network on the validation split")
         network = Segmentation(trained, preset.name, "", preset.provenance.licence)
         metrics = _measure(network, preset, args.data, open_drive)
@@ -177,7 +178,7 @@ def _measure(
 
 def _load(folder: Path, preset: SegmentationPreset, open_drive: OpenDrive | None) -> list[LabelledPhoto]:
     if not preset.recordings:
-        return load_photos(folder, preset.data, preset.network.num_classes)
+        return load_photos(folder, preset.data, preset.network.num_classes, label_space=preset.network.label_space)
     return [
         frame
         for config in preset.recordings

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from renderer.train.annotation import AnnotationConfig, cut_corners, leave_out_small, redraw, thicken
+from renderer.train.clips import Clip, redrawn
+from renderer.train.data import LabelledPhoto
+from renderer.train.preset import TrainPreset
 
 from .conftest import changed
 
@@ -108,3 +111,20 @@ def test_thin_things_grow_on_all_sides() -> None:
     assert (drawn[40] == POLE).nonzero()[0].tolist() == [38, 39, 40, 41, 42]
     assert (drawn[:, 40] == POLE).nonzero()[0].tolist() == list(range(8, 72))
     assert np.array_equal(drawn[:, :36], labels[:, :36])
+
+
+def test_one_hand_redraws_a_clip_and_leaves_tones_where_the_class_stays(tiny: TrainPreset) -> None:
+    always = changed(ALWAYS, border_period_px=8, thin_ids=(), small_area_px=0)
+    toned = np.full((48, 64), 3 + 13, np.uint8)  # a dark road
+    toned[10:30, 20:44] = 8 + 2 * 13  # a bright car
+    assert redrawn(np.random.default_rng(1), changed(tiny.clips, num_classes=13))(toned) is toned
+    config = changed(tiny.clips, num_classes=13, annotation=always)
+    by_hand = redrawn(np.random.default_rng(1), config)
+    drawn = by_hand(toned)
+    assert np.array_equal(by_hand(toned), drawn)
+    moved = drawn != toned
+    assert 0.005 < moved.mean() < 0.2
+    assert set(np.unique(drawn[moved]).tolist()) <= {3, 8}  # a class that came has no tone to keep
+    photo = LabelledPhoto("a", np.zeros((48, 64, 3), np.uint8), toned)
+    clips = [Clip(np.random.default_rng(4), photo, 1, one).next_frame() for one in (config, config)]
+    assert np.array_equal(clips[0].labels, clips[1].labels)
