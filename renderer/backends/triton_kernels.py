@@ -7,11 +7,20 @@ Imported where there is Triton only: torch brings it with CUDA.
 from __future__ import annotations
 
 import importlib
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-constexpr: TypeAlias = Any  # Triton looks for this word in annotations: known when a kernel is compiled
-triton: Final[Any] = importlib.import_module("triton")
-tl: Final[Any] = importlib.import_module("triton.language")
+if TYPE_CHECKING:
+
+    class Language(Any):
+        """Triton's own, which need not be here to look at types."""
+
+        constexpr: TypeAlias = Any
+
+    tl = Language
+    triton: Any = None
+else:
+    triton = importlib.import_module("triton")
+    tl = importlib.import_module("triton.language")
 
 
 @triton.jit
@@ -22,7 +31,9 @@ def reflected(place, size):
 
 
 @triton.jit
-def partial_statistics(features, means, squares, num_rows, channels, rows_each, BLOCK_R: constexpr, BLOCK_C: constexpr):
+def partial_statistics(
+    features, means, squares, num_rows, channels, rows_each, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr
+):
     """Mean and sum of squares around it of each part of all pixels, channel by channel."""
     part = tl.program_id(0)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -51,7 +62,7 @@ def partial_statistics(features, means, squares, num_rows, channels, rows_each, 
 @triton.jit
 def combine_statistics(
     means, squares, weight, bias, scale, shift, num_rows, channels, rows_each, num_parts, epsilon,
-    AFFINE: constexpr, BLOCK_P: constexpr, BLOCK_C: constexpr,
+    AFFINE: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """Scale and shift of each channel that normalise it, of the statistics of parts (Chan, Golub, LeVeque 1979)."""
     channel = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -88,7 +99,7 @@ def combine_statistics(
 @triton.jit
 def apply_norm(
     features, scale, shift, residual, out, height, width, channels, residual_row, residual_pixel,
-    PAD: constexpr, RELU: constexpr, RESIDUAL: constexpr, BLOCK_X: constexpr, BLOCK_C: constexpr,
+    PAD: tl.constexpr, RELU: tl.constexpr, RESIDUAL: tl.constexpr, BLOCK_X: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """A row of pixels of the padded output: reflected, scaled and shifted, negative ones cut, a residual added."""
     out_y = tl.program_id(0)
@@ -114,7 +125,7 @@ def apply_norm(
 @triton.jit
 def modulate(
     features, mean, factor, gamma, beta, out, num_rows, channels, modulation_row, slope,
-    ACTIVATION: constexpr, BLOCK_R: constexpr, BLOCK_C: constexpr,
+    ACTIVATION: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """Features normalised by given statistics, times 1 + gamma, plus beta, and a leaky ReLU after that."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_R + tl.arange(0, BLOCK_R)
@@ -138,7 +149,7 @@ def modulate(
 @triton.jit
 def gathered_stem(
     kinds, columns, bias, out, height, width, channels, num_kinds,
-    FRAMES: constexpr, SIDE: constexpr, BLOCK_P: constexpr, BLOCK_C: constexpr,
+    FRAMES: tl.constexpr, SIDE: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """A convolution of one-hot planes: for each tap the weights' column of the kind that is there, added up."""
     pixel = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)
@@ -165,7 +176,7 @@ def gathered_stem(
 def warp_and_blend(
     raw, flow, occlusion, last, foreground, covered, picture, levels, height, width,
     raw_plane, raw_pixel, flow_plane, flow_pixel, occlusion_pixel, foreground_plane, foreground_pixel,
-    FOREGROUND: constexpr, BLOCK_P: constexpr,
+    FOREGROUND: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     """The last picture sampled by flow, blended with the raw one, the foreground over it, and all that in bytes."""
     pixel = tl.program_id(0) * BLOCK_P + tl.arange(0, BLOCK_P)

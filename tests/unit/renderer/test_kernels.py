@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -134,6 +136,26 @@ def test_warp_blend_and_bytes_in_one(foreground: bool) -> None:
     torch.testing.assert_close(picture, expected, rtol=0, atol=2e-5)
     assert int((rgb.int() - levels(expected, rounded=False).int()).abs().max()) <= 1
     assert float((rgb == levels(expected, rounded=False)).float().mean()) > 0.999
+
+
+def test_each_kernel_compiles_for_a_gpu(tmp_path: Path) -> None:
+    """The interpreter takes what the compiler refuses: types, names, and what is known when it compiles."""
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.unit.renderer.compile_kernels"],
+        capture_output=True,
+        text=True,
+        timeout=220,
+        cwd=root,
+        env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert run.returncode == 0, run.stderr
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert len(lines) == 10
+    assert all(int(size) > 1000 for _, size, _ in lines)
+    assert not [name for name, _, spills in lines if spills == "True"], "all of it stays in registers"
 
 
 def test_each_kernels_trial_on_the_device_compares_what_is_alike() -> None:
