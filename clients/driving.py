@@ -210,6 +210,7 @@ class DriveThread:
             try:
                 with self._open_street() as street:
                     self._street = street
+                    self.standing = "waiting for the first frame"
                     self._drive_in(street, client, card, recorder)
             except (SimulatorAbsent, SimulatorLost):
                 if not (plan.windowed and self._stop.is_set()):

@@ -80,10 +80,13 @@ def _watch(drive: DriveThread) -> bool:
 
         return Cockpit(drive, drive.window_display).run()
     next_s = time.monotonic() + PROGRESS_S
+    said = ""
     while not drive.wait(WAIT_S):
         if time.monotonic() >= next_s:
             next_s += PROGRESS_S
-            print(_progress(drive), file=sys.stderr)
+            if (line := _progress(drive)) != said:
+                print(line, file=sys.stderr)
+            said = line
     return False
 
 
