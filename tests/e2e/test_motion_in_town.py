@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 pytest.importorskip("carla", reason="there is no carla wheel for this platform")
 
 from bridge.capture.drive import open_drive
+from bridge.capture.flow_fit import FlowPair, fit_flow
 from bridge.capture.presets import load_rig, load_session
 from bridge.capture.rig import Rig
+from bridge.protocol.errors import SimulatorError
 from bridge.protocol.frames import SensorFrame
 from bridge.protocol.labels import map_labels
 from bridge.protocol.messages import ModelCard
@@ -27,14 +29,17 @@ from clients.processes import Child
 from clients.viewer.reprojection import Geometry, picked, places_in, visible_in
 from renderer.engine_warp import follow
 from renderer.inputs import ModelInput
+from renderer.models import vid2vid
 from renderer.models.base import ModelOutput, Nothing, truncate_to_uint8
 from renderer.models.spade import draw
 from renderer.models.spade_networks import Spade, SpadeConfig
 from renderer.models.speed import REFERENCE
 from renderer.models.stabilised import StabilisedModel
-from renderer.temporal import EngineMotion
+from renderer.temporal import EngineMotion, remember, warp_previous
+from tests.unit.renderer.vid2vid_cases import TWO_SCALES, make_network
 
 READY_S = 180.0
+SCENE = msgspec.structs.replace(TWO_SCALES, foreground=False, foreground_labels=())
 NUM_STARTING_TICKS = 20  # until the car drives
 NUM_TICKS = 50
 WIDTH_PX, HEIGHT_PX = 256, 128
@@ -114,6 +119,53 @@ def flow_error_px(frame: SensorFrame, column_px: NDArray, row_px: NDArray) -> ND
     assert frame.flow_px is not None
     rows, columns = np.indices(column_px.shape)
     return np.abs(frame.flow_px - np.stack([columns - column_px, rows - row_px], -1)).max(-1)
+
+
+def flow_pairs(drive: list[Seen], factor_x: float, factor_y: float) -> list[FlowPair]:
+    """Some pairs of pictures, with the flow that a camera of other signs and units would have sent."""
+    factors = np.array([factor_x, factor_y], np.float32)
+    chosen = list(pairwise(drive))[5::6]
+    return [(picture(a.frame), picture(b.frame), np.asarray(b.frame.flow_px, np.float32) * factors) for a, b in chosen]
+
+
+@pytest.mark.parametrize("factors", [(1, 1), (-1, 1), (1, -1), (-1, -1), (2, 2), (0.5, -0.5), (-1, 2)])
+def test_what_the_flow_camera_means_is_seen_in_its_pictures(drive: list[Seen], factors: tuple[float, float]) -> None:
+    fit = fit_flow(flow_pairs(drive, *factors))
+    print(f"{factors}: {fit}")
+    assert fit.scale_x * factors[0] == pytest.approx(1.0, abs=0.1)
+    assert fit.scale_y * factors[1] == pytest.approx(1.0, abs=0.1)
+    assert fit.is_as_documented == (factors == (1, 1))
+
+
+def test_flow_of_other_pictures_is_refused(drive: list[Seen]) -> None:
+    pairs = flow_pairs(drive, 1, 1)
+    noise = np.random.default_rng(0)
+    foreign = [(a, b, np.asarray(noise.normal(0, 3, flow.shape), np.float32)) for a, b, flow in pairs]
+    with pytest.raises(SimulatorError, match="no sign and scale"):
+        fit_flow(foreign)
+    with pytest.raises(SimulatorError, match="hardly move"):
+        fit_flow([(now, now, flow) for _, now, flow in pairs])
+
+
+def test_vid2vid_follows_the_engine_in_the_town(drive: list[Seen]) -> None:
+    """The blend of a narrow network of random weights is the raw picture and the reprojected last one, by its mask."""
+    network, state, last = make_network(SCENE), None, None
+    with torch.inference_mode():
+        for seen in drive[:6]:
+            given = as_input(seen.frame)
+            drawn, state = vid2vid.advance(network, given, state, use_engine=True)
+            if drawn.scales and last is not None:
+                assert given.depth_B1HW is not None
+                assert given.motion is not None
+                warped, valid = warp_previous(last, given.depth_B1HW, given.instances_B1HW, given.motion)
+                finest = drawn.scales[-1]
+                mask = finest.occlusion_mask_B1HW
+                assert mask is not None
+                assert float(valid.mean()) > 0.85
+                assert torch.allclose(finest.picture_B3HW, finest.raw_B3HW * mask + warped * (1 - mask), atol=1e-5)
+                assert float(mask[valid == 0].min()) == 1.0
+                assert float(mask[valid > 0].mean()) < 0.9
+            last = remember(drawn.picture_B3HW, given.depth_B1HW, given.instances_B1HW, given.motion)
 
 
 class PerFrame:
