@@ -19,6 +19,7 @@ import numpy as np
 from bridge.protocol.errors import UsageError
 from clients.gap.label_maps import MapSequence
 from clients.gap.measures import MEASURES, Measure, Sample
+from clients.gap.nonsense import nonsense
 from clients.gap.statistics import Counts, count, total
 
 PART_FRAMES: Final = 25  # a part is drawn or left out as a whole: neighbouring frames show the same street
@@ -126,7 +127,7 @@ def compare(synthetic: MapSet, real: MapSet, seed: int = 0) -> list[Result]:
             f"{real.name} has too few label maps to tell how far real drives are apart",
             f"Give at least {2 * PART_FRAMES} frames",
         )
-    return compare_units(MEASURES, units[0], units[1], total, seed=seed)
+    return compare_units(MEASURES, units[0], units[1], total, ceiling=[nonsense()], seed=seed)
 
 
 def compare_units(
@@ -139,7 +140,7 @@ def compare_units(
 ) -> list[Result]:
     """Return every measure between two sets, given in the units that are drawn again or split (two real ones at least).
 
-    `join` puts units together; `ceiling` are the real set's units as nobody takes them for real, if there are any.
+    `join` puts units together; `ceiling` are units that nobody takes for real, if there are any.
     """
     rng = np.random.default_rng(seed)
     halves = [(join(one), join(other)) for one, other in _splits(real, rng)]

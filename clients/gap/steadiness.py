@@ -2,6 +2,8 @@
 
 The engine says where each surface was in the frame before and whether it was visible: what then differs between the
 two pictures is the picture's own doing. Of the original render the same figures are light, reflections and resampling.
+The ceiling is what they come to where nothing is held: beside a frame before that is turned upside down, and of objects
+that each take the colours of all.
 
 Sources: warping error: Lai et al. 2018. tOF and tLP: Chu et al. 2020 (TecoGAN), here with DIS flow (Kroeger et al.
 2016) and the features of EfficientNet-lite0, the original render in the place of the true video.
@@ -49,17 +51,19 @@ _ABOUT: Final = {
     CONSTANCY: ("L*a*b*", "how much the mean colour of each moving object strays while it is seen"),
 }
 
+Figures = tuple[float, float, float]
+
 
 @dataclass
 class _Collected:
-    """(synthesized, original) of each pair of frames, by measure; NaN for what has no original to stand beside."""
+    """(synthesized, original, nothing held) of each pair of frames, by measure; NaN for what has none of them."""
 
-    values: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {name: [] for name in _ABOUT})
+    values: dict[str, list[Figures]] = field(default_factory=lambda: {name: [] for name in _ABOUT})
     colours: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)
 
-    def add(self, name: str, synthesized: float, original: float = float("nan")) -> None:
+    def add(self, name: str, synthesized: float, original: float, unheld: float) -> None:
         if np.isfinite(synthesized):
-            self.values[name].append((synthesized, original))
+            self.values[name].append((synthesized, original, unheld))
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,9 @@ def _compare(collected: _Collected, before: FramePair, now: FramePair, network: 
     assert now.sensor.rgb is not None
     drawn, rendered = (before.rendered.rgb, now.rendered.rgb), (before.sensor.rgb, now.sensor.rgb)
     moved = _bodies(now)
+    unheld = _upside_down(drawn[0]), drawn[1]
     errors, flickers = [], []
-    for first, second in (drawn, rendered):
+    for first, second in (drawn, rendered, unheld):
         warped, visible = follow(first, before.sensor, now.sensor)
         difference = np.abs(second.astype(np.float32) - warped)
         errors.append(1000 * float(np.square(difference[visible] / 255).mean()) if visible.any() else float("nan"))
@@ -150,11 +155,17 @@ def _compare(collected: _Collected, before: FramePair, now: FramePair, network: 
         flickers.append(float(difference[still].mean()) if still.any() else float("nan"))
     collected.add(WARPING, *errors)
     collected.add(FLICKER, *flickers)
-    collected.add(FLOW, float(np.linalg.norm(_flow(*drawn) - _flow(*rendered), axis=-1).mean()))
+    true = _flow(*rendered)
+    flows = [float(np.linalg.norm(_flow(*pictures) - true, axis=-1).mean()) for pictures in (drawn, unheld)]
+    collected.add(FLOW, flows[0], float("nan"), flows[1])
     if network is not None:
-        changes = [perceptual_change(network, first, second) for first, second in (drawn, rendered)]
-        collected.add(PERCEPTUAL, abs(changes[0] - changes[1]))
+        changes = [perceptual_change(network, first, second) for first, second in (drawn, rendered, unheld)]
+        collected.add(PERCEPTUAL, abs(changes[0] - changes[1]), float("nan"), abs(changes[2] - changes[1]))
     _see_bodies(collected.colours, now)
+
+
+def _upside_down(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(rgb[::-1])
 
 
 def _bodies(pair: FramePair) -> NDArray[np.bool_]:
@@ -191,18 +202,21 @@ def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
-def _constancy(colours: dict[int, list[NDArray[np.float64]]]) -> list[tuple[float, float]]:
+def _constancy(colours: dict[int, list[NDArray[np.float64]]]) -> list[Figures]:
     """Of each body seen for long enough, how far its mean colour strays: the deviation over time of L*, a* and b*."""
-    told = []
-    for seen in colours.values():
-        if len(seen) >= MIN_INSTANCE_FRAMES:
-            synthesized, original = np.sqrt(np.var(np.stack(seen), axis=0).sum(-1))
-            told.append((float(synthesized), float(original)))
-    return told
+    lasting = [np.stack(seen) for seen in colours.values() if len(seen) >= MIN_INSTANCE_FRAMES]
+    unheld = _strays(np.concatenate(lasting))[0] if len(lasting) > 1 else float("nan")
+    return [(*_strays(seen), unheld) for seen in lasting]
 
 
-def _parked(pairs: RecordedPairs) -> tuple[float, float] | None:
-    """How far the last picture of the longest halt is from its first, synthesized and original; None without a halt."""
+def _strays(labs: NDArray[np.float64]) -> tuple[float, float]:
+    """Of (N,2,3) colours: synthesized and original."""
+    synthesized, original = np.sqrt(np.var(labs, axis=0).sum(-1))
+    return float(synthesized), float(original)
+
+
+def _parked(pairs: RecordedPairs) -> Figures | None:
+    """How far the last picture of the longest halt is from its first, as all figures; None without a halt."""
     rows = pairs.recording.rows
     longest, start = (0, 0), 0
     for index in range(1, len(rows) + 1):
@@ -217,15 +231,17 @@ def _parked(pairs: RecordedPairs) -> tuple[float, float] | None:
         return None
     ends_of_halt = pairs.pair(first), pairs.pair(first + length - 1)
     still = ~(_bodies(ends_of_halt[0]) | _bodies(ends_of_halt[1]))
+    rendered, original = [p.rendered and p.rendered.rgb for p in ends_of_halt], [p.sensor.rgb for p in ends_of_halt]
+    unheld = [None if rendered[0] is None else _upside_down(rendered[0]), rendered[1]]
     told = []
-    for pictures in ([p.rendered and p.rendered.rgb for p in ends_of_halt], [p.sensor.rgb for p in ends_of_halt]):
-        if pictures[0] is None or pictures[1] is None or not still.any():
+    for first_rgb, last_rgb in (rendered, original, unheld):
+        if first_rgb is None or last_rgb is None or not still.any():
             return None
-        told.append(float(np.abs(pictures[1].astype(np.float32) - pictures[0])[still].mean()))
-    return told[0], told[1]
+        told.append(float(np.abs(last_rgb.astype(np.float32) - first_rgb)[still].mean()))
+    return told[0], told[1], told[2]
 
 
-def _result(name: str, values: Sequence[tuple[float, float]], rng: np.random.Generator) -> Result:
+def _result(name: str, values: Sequence[Figures], rng: np.random.Generator) -> Result:
     """The mean over pairs, its interval over drawn parts of the drive, and the original's figure as the floor."""
     table = np.array(values)
     part = 1 if name == CONSTANCY else max(1, min(PART_FRAMES, len(table) // 4))
@@ -234,8 +250,7 @@ def _result(name: str, values: Sequence[tuple[float, float]], rng: np.random.Gen
     if len(means) > 1:
         drawn = rng.integers(0, len(means), (NUM_DRAWS, len(means)))
         low, high = (float(limit) for limit in np.percentile(means[drawn].mean(1), INTERVAL))
-    known = table[np.isfinite(table[:, 1]), 1]
-    floor = float(known.mean()) if known.size else float("nan")
+    floor, ceiling = (float(known.mean()) if (known := c[np.isfinite(c)]).size else float("nan") for c in table.T[1:])
     unit, about = _ABOUT[name]
     measure = Measure[object](name, "time", unit, about, lambda first, second: float("nan"))
-    return Result(measure, float(table[:, 0].mean()), floor, floor, low, high)
+    return Result(measure, float(table[:, 0].mean()), floor, floor, low, high, ceiling)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from clients.gap.comparison import count_part
+from clients.gap.comparison import Result, compare, count_part
 from clients.gap.label_maps import MapSequence
 from clients.gap.measures import MEASURES, class_log_ratios, shannon_bits, vocabulary, wasserstein
+from clients.gap.reference import load_reference
 from clients.gap.statistics import NUM_CLASSES, Counts, count, total
 
 SKY, BUILDING, POLE, ROAD, SIDEWALK, TREE, CAR, UNLABELLED = 0, 1, 2, 3, 4, 5, 8, 11
@@ -229,3 +230,8 @@ def test_a_bar_has_the_direction_of_its_sides(thickness_px: int) -> None:
     assert np.argmax(count(standing).orientations) == 0, "its sides are left and right"
     assert np.argmax(count(lying).orientations) == 4, "its sides are above and below"
     assert count(lying).orientations[4] > 0.9 * count(lying).boundary_px
+
+
+@pytest.mark.parametrize("result", compare(load_reference(), load_reference()), ids=lambda result: result.measure.name)
+def test_what_nobody_takes_for_a_street_is_far_beyond_real_drives(result: Result) -> None:
+    assert result.ceiling > 2 * result.floor_max

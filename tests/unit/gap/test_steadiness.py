@@ -119,3 +119,10 @@ def test_the_car_is_what_its_id_says() -> None:
     assert frame.instance_map is not None
     assert frame.rgb is not None
     assert (frame.rgb[frame.instance_map == CAR_ID] == (160, 60, 60)).all()
+
+
+def test_the_ceiling_is_far_above_what_flickers(tmp_path: Path) -> None:
+    results = measured(tmp_path / "drive", parked=10, change=flickering(3))
+    for name in (WARPING, FLICKER, FLOW, DRIFT):
+        assert results[name].ceiling > 2 * max(results[name].value, results[name].floor_max, 0), name
+    assert np.isnan(results[CONSTANCY].ceiling), "one car alone has no other's colours"
