@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bridge.protocol.errors import VidriveError
 from renderer.train.clips import check_photo_sizes
-from renderer.train.data import load_photos
+from renderer.train.data import complaints
 from renderer.train.layouts import has_split
 from renderer.train.preset import TrainPreset
 from renderer.train.recordings import OpenDrive, check_recordings, needed
@@ -24,11 +24,13 @@ def check_photos(folder: Path, preset: TrainPreset, open_drive: OpenDrive | None
             )
             continue
         try:
-            photos = load_photos(
-                folder / split, preset.data, preset.generator.num_labels, label_space=preset.label_space
+            sentences += complaints(
+                folder / split,
+                preset.data,
+                preset.generator.num_labels,
+                preset.label_space,
+                (lambda photo: check_photo_sizes([photo], preset.clips)) if split == "train" else lambda _: None,
             )
-            if split == "train":
-                check_photo_sizes(photos, preset.clips)
         except VidriveError as error:
             sentences.append(str(error))
     return sentences

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.protocol.errors import LabelError, UsageError
+from bridge.protocol.errors import LabelError, UsageError, VidriveError
 from bridge.protocol.labels import LabelSpace, map_labels
 from renderer.tones import NUM_TONES, ToneConfig, read_tones, with_tones
 from renderer.train.grade import StyleConfig, grade
@@ -79,17 +80,8 @@ def load_photos(
     Raises UsageError for a missing folder, a file without its partner or one that cannot be read, and LabelError for
     a label map that is no single channel of 8-bit ids below `num_labels`, or not of its photo's size.
     """
-    pairs = [
-        Pair(pair.name, pair.photo, pair.labels, _mapped_from(pair, config, label_space))
-        for pair in find_pairs(folder.parent, folder.name)
-        if _drive(pair.name) not in config.excluded_drives
-    ]
+    pairs = _used_pairs(folder, config, label_space)
     reads = _Reading(config, num_labels if config.tones is None else num_labels // NUM_TONES, label_space)
-    if not pairs:
-        raise UsageError(
-            f"{folder} holds no photos to use",
-            f"Put them into {IMAGE_FOLDER}/ and their label maps into {LABEL_FOLDER}/",
-        )
     names = [style.name for style in config.styles]
     if measured_style is not None or not names:
         style = names.index(measured_style) if measured_style in names else 0
@@ -100,9 +92,32 @@ def load_photos(
             if not style.drives or _drive(pair.name) in style.drives:
                 photos += [_load_pair(pair, reads, index, style)] * style.repeat
     if not photos:
-        drives = ", ".join(sorted({drive for style in config.styles for drive in style.drives}))
-        raise UsageError(f"{folder} holds no photos of the drives {drives}", "Name its drives in data.styles")
+        raise _no_drives(folder, config)
     return photos
+
+
+def complaints(
+    folder: Path, config: DataConfig, num_labels: int, label_space: LabelSpace, check: Callable[[LabelledPhoto], None]
+) -> list[str]:
+    """Return a sentence for each pair of ROOT/SPLIT that cannot be used or that `check` refuses; every file is read.
+
+    Raises UsageError as `load_photos` where there are no pairs to be read.
+    """
+    num_classes = num_labels if config.tones is None else num_labels // NUM_TONES
+    reading = _Reading(config, num_classes, label_space)
+    pairs = _used_pairs(folder, config, label_space)
+    names = {drive for style in config.styles for drive in style.drives}
+    if names and all(style.drives for style in config.styles) and not any(_drive(pair.name) in names for pair in pairs):
+        raise _no_drives(folder, config)
+    return [said for pair in pairs if (said := _complaint(pair, reading, check))]
+
+
+def _complaint(pair: Pair, reading: _Reading, check: Callable[[LabelledPhoto], None]) -> str:
+    try:
+        check(_load_pair(pair, reading, 0))
+    except VidriveError as error:
+        return str(error)
+    return ""
 
 
 def mark_lanes(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], config: LaneMarkConfig) -> NDArray[np.uint8]:
@@ -128,6 +143,28 @@ def mark_lanes(rgb: NDArray[np.uint8], labels: NDArray[np.uint8], config: LaneMa
 
 def _drive(name: str) -> str:
     return name.partition("_")[0]
+
+
+def _used_pairs(folder: Path, config: DataConfig, label_space: LabelSpace | None) -> list[Pair]:
+    pairs = [
+        Pair(pair.name, pair.photo, pair.labels, _mapped_from(pair, config, label_space))
+        for pair in find_pairs(folder.parent, folder.name)
+        if _drive(pair.name) not in config.excluded_drives
+    ]
+    if not pairs:
+        raise UsageError(
+            f"{folder} holds no photos to use",
+            f"Put them into {IMAGE_FOLDER}/ and their label maps into {LABEL_FOLDER}/",
+        )
+    return pairs
+
+
+def _no_drives(folder: Path, config: DataConfig) -> UsageError:
+    drives = ", ".join(sorted({drive for style in config.styles for drive in style.drives}))
+    return UsageError(
+        f"{folder} holds no photos of the drives {drives}",
+        "Name its drives in data.styles; or learn one look: --set data.styles=[] --set generator.styles=[]",
+    )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from bridge.recording.reader import Recording
 from bridge.recording.writer import digest
 from clients.cli import main
 from clients.recordings.pairs import RecordedPairs
+from renderer.models.live import load_live
+from renderer.segmentation import load_segmentation
 from tests.e2e.test_demo import environment
 
 TIMEOUT_S = 240
@@ -279,3 +281,35 @@ def test_int8_takes_its_ranges_from_it_and_says_how_good_it_is(recorded: Path, t
     assert told.endswith("on 3 frames of " + str(recorded) + " that its ranges are not from")
     assert float(told.split()[1]) >= 30.0
     assert "(cpu, int8, " in log
+
+
+@pytest.mark.slow
+def test_every_trainer_learns_from_a_recording(recorded: Path, tmp_path: Path) -> None:
+    """`vidrive record`, then `vidrive train`: a live look and a segmentation network of it, a vid2vid of its export."""
+
+    def train(preset: str, data: str, *settings: str) -> Path:
+        flags = [word for setting in settings for word in ("--set", setting)]
+        run = vidrive(tmp_path, "train", preset, "--data", data, "--out", preset, *flags)
+        assert run.returncode == 0, run.stderr
+        lines = [json.loads(line) for line in (tmp_path / preset / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines if "frames_a_second" in line] == [1, 2]
+        return tmp_path / preset
+
+    (tmp_path / "drives" / "train").mkdir(parents=True)
+    (tmp_path / "drives" / "train" / "drive").symlink_to(recorded)
+    schedule = ("schedule.num_steps=2", "schedule.batch_size=1", "schedule.report_every=1")
+    crops = [f"clips.{side}" for side in ("width_px=64", "height_px=32", "annotation.share=1")]
+    live = train("street-town", "drives", *schedule, *crops, "recordings.every=4", "schedule.adversarial_after=1")
+    assert load_live(live / "street-town.safetensors").config.tones
+    crops = ["crops.width_px=64", "crops.height_px=32", "evaluation.look=''"]
+    found = train("street-town-segmentation", "drives", *schedule, *crops)
+    assert load_segmentation(str(found / "street-town-segmentation.safetensors")).num_classes == 13
+
+    run = vidrive(tmp_path, "export", str(recorded), "--format", "vid2vid", "--out", "exported")
+    assert run.returncode == 0, run.stderr
+    generator = [f"generator.{part}" for part in ("width=4", "num_down=1", "num_blocks=2", "num_local_blocks=1")]
+    stages = ["schedule.stages.0.steps=1", "schedule.stages.1.steps=1", "schedule.stages.1.decay_steps=0"]
+    sizes = ["data.width_px=128", "data.height_px=64", "data.flow=files", "discriminators.width=4"]
+    shown = ["report.metrics_every=1", "report.preview_frames=3", "perceptual.network=none"]
+    video = train("street-small", "exported", *generator, *stages, *sizes, *shown)
+    assert (video / "model" / "latest_net_G1.pth").is_file()

@@ -14,7 +14,7 @@ from bridge.protocol.errors import OutputError, UsageError, VidriveError
 from renderer.models.live import LiveGenerator, load_live
 from renderer.segmentation import Segmentation, load_segmentation, save_segmentation
 from renderer.train.checkpoint import load_checkpoint, replacing, save_checkpoint
-from renderer.train.data import LabelledPhoto, load_photos
+from renderer.train.data import LabelledPhoto, complaints, load_photos
 from renderer.train.device import find_device
 from renderer.train.layouts import has_split
 from renderer.train.memory import answering_memory, ways_of_crops
@@ -61,13 +61,22 @@ def check_data(args: argparse.Namespace, open_drive: OpenDrive | None = None) ->
     """Return a sentence for each thing that is wrong with the data set."""
     preset = _read_preset(args)
     try:
-        photos = _load(args.data / "train", preset, open_drive)
-        check_photo_sizes(photos, preset.crops)
+        if preset.recordings:
+            check_photo_sizes(_load(args.data / "train", preset, open_drive), preset.crops)
+            return []
+        space, num_classes = preset.network.label_space, preset.network.num_classes
+        sentences = complaints(
+            args.data / "train",
+            preset.data,
+            num_classes,
+            space,
+            lambda photo: check_photo_sizes([photo], preset.crops),
+        )
         if has_split(args.data, "val"):
-            _load(args.data / "val", preset, open_drive)
+            sentences += complaints(args.data / "val", preset.data, num_classes, space, lambda _: None)
     except VidriveError as error:
         return [str(error)]
-    return []
+    return sentences
 
 
 def _read_preset(args: argparse.Namespace) -> SegmentationPreset:

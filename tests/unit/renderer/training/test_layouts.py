@@ -76,3 +76,14 @@ def test_a_picture_that_cityscapes_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "leftImg8bit/train/ulm/ulm_000002_leftImg8bit.png").unlink()
     with pytest.raises(UsageError, match=r"ulm_000002_gtFine_labelIds.png has no picture leftImg8bit/train/ulm"):
         load_photos(tmp_path / "train", PLAIN, NUM_CLASSES, label_space="street")
+
+
+def test_every_pair_that_cannot_be_used_has_its_sentence(tmp_path: Path, tiny: TrainPreset) -> None:
+    write_set(tmp_path, "camvid")
+    (tmp_path / "trainannot" / "ulm_000001.png").write_bytes(b"torn")
+    assert cv2.imwrite(str(tmp_path / "trainannot" / "ulm_000002.png"), np.full((64, 96), 255, np.uint8))
+    generator = changed(tiny.generator, num_labels=NUM_CLASSES, tones=False)
+    preset = changed(tiny, data=PLAIN, generator=generator, clips=changed(tiny.clips, num_classes=None))
+    first, second = check_photos(tmp_path, preset)
+    assert "ulm_000001.png cannot be read" in first
+    assert "ulm_000002.png holds the id 255, the generator knows 0 to 12. Say what space" in second
