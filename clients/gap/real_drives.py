@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,11 +44,17 @@ CHANGES: Final[dict[str, Callable[[Rgb, Ids, int], Rgb]]] = {
     "noise of 20": lambda rgb, ids, n: noisy(rgb, ids, 20, n),
     "JPEG 20": lambda rgb, ids, n: compressed(rgb, ids, 80, n),
     "blur of 2 px": lambda rgb, ids, n: blurred(rgb, ids, 2, n),
-    "their label colours": lambda rgb, ids, n: fit_picture(np.asarray(palette(COMMON_SPACE))[ids], WIDTH_PX, HEIGHT_PX),
-    "their label colours, CamVid's": lambda rgb, ids, n: fit_picture(
-        CAMVID_RGB[np.minimum(ids, len(CAMVID_RGB) - 1)], WIDTH_PX, HEIGHT_PX
+    "their label colours": lambda rgb, ids, n: np.asarray(palette(COMMON_SPACE))[_nearest(ids)],
+    "their label colours, averaged": lambda rgb, ids, n: fit_picture(
+        np.asarray(palette(COMMON_SPACE))[ids], WIDTH_PX, HEIGHT_PX
     ),
+    "their label colours, CamVid's": lambda rgb, ids, n: CAMVID_RGB[np.minimum(_nearest(ids), len(CAMVID_RGB) - 1)],
 }
+
+
+def _nearest(ids: Ids) -> Ids:
+    """A label map at the pictures' size: hard borders, as a network is given them."""
+    return np.asarray(cv2.resize(ids, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def main(words: Sequence[str]) -> int:
