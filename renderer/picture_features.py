@@ -65,7 +65,7 @@ def load_script(path: Path) -> torch.jit.ScriptModule:
             warnings.simplefilter("ignore", DeprecationWarning)  # old, and still what published files are in
             return torch.jit.load(str(path), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].partition(". ")[0]  # torch goes on to guess at causes
         raise WeightsError(
             f"{path} is no TorchScript file ({reason})", "Export the network by torch.jit.save"
         ) from None

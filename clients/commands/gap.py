@@ -177,8 +177,13 @@ def _fit_camera(args: argparse.Namespace, synthetic: MapSet, real: MapSet, edits
 
 
 def _compare(words: list[str]) -> int:
-    if words[0] != "compare" or len(words) != 3:
-        raise UsageError(f"{' '.join(words)} is nothing that gap can do", "Say compare OLD.json NEW.json")
+    if words[0] != "compare":
+        raise UsageError(
+            f"{' '.join(words)} is nothing that gap can do",
+            "Say --synthetic PATH for label maps or a recording, or compare OLD.json NEW.json",
+        )
+    if len(words) != 3:
+        raise UsageError(f"compare takes two reports, not {len(words) - 1}", "Say compare OLD.json NEW.json")
     from clients.gap.history import compared
 
     for line in compared(Path(words[1]), Path(words[2])):

@@ -75,3 +75,16 @@ def test_bytes_that_are_no_text_and_a_folder_are_one_sentence(
     assert "cannot be read" in capsys.readouterr().err
     assert compare(whole, tmp_path / "nowhere.json") == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["compare"], "error: compare takes two reports, not 0. Say compare OLD.json NEW.json"),
+        (["compare", "a", "b", "c"], "error: compare takes two reports, not 3. Say compare OLD.json NEW.json"),
+        (["drive/"], "error: drive/ is nothing that gap can do. Say --synthetic PATH for label maps or a recording"),
+    ],
+)
+def test_other_words_are_one_sentence(capsys: pytest.CaptureFixture[str], words: list[str], sentence: str) -> None:
+    assert main(["gap", *words]) == 2
+    assert capsys.readouterr().err.startswith(sentence)
