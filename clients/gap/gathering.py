@@ -97,18 +97,31 @@ def _paired(
 
 
 def _network(wish: Wish) -> PictureLabeller | None:
-    """The network that a person names, or the one that ships; None where its weights are not there."""
+    """The network that a person names, that of the look that drew recordings, or street-photo's; None where the weights
+    are not there."""
     if wish.segmentation and not wish.segmentation.endswith(".safetensors"):
         return open_segmentation_file(*split_space(wish.segmentation))
     if importlib.util.find_spec("renderer.segmentation") is None:
         return None  # an installation without networks of its own
     own: Any = importlib.import_module("renderer.segmentation")
+    if wish.segmentation:
+        return own.load_segmentation(wish.segmentation)
+    look = drawn_by(wish.synthetic)
+    return _shipped(own, look) or _shipped(own)
+
+
+def _shipped(own: Any, *look: str) -> PictureLabeller | None:
     try:
-        return own.load_segmentation(wish.segmentation) if wish.segmentation else own.load_segmentation()
+        return own.load_segmentation(*look)
     except WeightsError:
-        if wish.segmentation:
-            raise
         return None
+
+
+def drawn_by(path: Path) -> str:
+    """Return the model that drew all recordings of a path; "" where there are none, or several did."""
+    cards = [Recording(folder).manifest.card for folder in recordings_in(path)]
+    names = {"" if card is None else card.name for card in cards}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _pictures(

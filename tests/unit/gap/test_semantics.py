@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from bridge.protocol.labels import palette
 from clients.cli import main
 from clients.gap import semantics
+from clients.gap.gathering import drawn_by
+from renderer.segmentation import load_segmentation
 from tests.unit.gap.drawn_pictures import write_network
+from tests.unit.recording.recorded_drives import record
 
 # Counts of true classes (rows) and found ones; the scores that cityscapesScripts 2.3.0's getIouScoreForLabel and
 # getScoreAverage give, the first four classes counted, the last found label ignored in evaluation.
@@ -193,3 +196,15 @@ def test_a_file_that_is_no_such_network_is_one_sentence(
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
     assert sentence in error
+
+
+def test_recordings_are_judged_by_the_network_of_the_look_that_drew_them(tmp_path: Path) -> None:
+    record(tmp_path / "drive")  # by the model "tiny", which has no network of its own
+    assert drawn_by(tmp_path / "drive") == "tiny"
+    assert drawn_by(tmp_path) == "tiny"
+    manifest = tmp_path / "drive" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tiny"', '"street-town"'))
+    assert drawn_by(tmp_path / "drive") == "street-town"
+    record(tmp_path / "other")
+    assert drawn_by(tmp_path) == ""
+    assert load_segmentation("street-town").licence == "Apache-2.0"
