@@ -98,7 +98,7 @@ class Segmentation:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
             raise ValueError(f"a picture is (H,W,3) uint8, not {rgb.shape} {rgb.dtype}")
         height_px, width_px = rgb.shape[:2]
-        rgb_13HW = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        rgb_13HW = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).permute(2, 0, 1)[None].float() / 127.5 - 1
         beyond = (0, -width_px % SIZE_MULTIPLE_PX, 0, -height_px % SIZE_MULTIPLE_PX)
         scores = self._network(F.pad(rgb_13HW, beyond, mode="replicate"))
         return most_likely(scores, self.label_space)[0, :height_px, :width_px].to(torch.uint8).numpy()

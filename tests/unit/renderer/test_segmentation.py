@@ -46,6 +46,12 @@ def test_shipped_network_finds_in_a_picture_of_the_look_what_it_was_drawn_from()
     assert network.label_space == "street" and network.licence.startswith("CC BY-NC")
 
 
+def test_a_picture_that_may_not_be_written_to_is_read_without_a_warning() -> None:
+    rgb = np.full((32, 64, 3), 120, np.uint8)
+    rgb.flags.writeable = False  # as the planes of a recording are
+    assert load_segmentation("street-town").label_map(rgb).shape == (32, 64)
+
+
 def test_pictures_of_another_kind_are_refused() -> None:
     network = load_segmentation("street-photo")
     with pytest.raises(ValueError, match=r"a picture is \(H,W,3\) uint8, not \(8, 8\) float64"):
