@@ -121,13 +121,14 @@ def _drawn(number: int) -> float:
 OF_MAPS: Final[Mapping[Callable[[Ids, float, int], Ids], Degradation]] = {
     mirrored: Degradation("mirrored", (0.33, 0.67, 1.0), "of all frames", ("spatial prior",)),
     cropped: Degradation(
-        "cropped", (0.15, 0.3, 0.5), "of each side", ("spatial prior", "object sizes", "border density")
+        "cropped", (0.15, 0.3, 0.5), "of each side",
+        ("spatial prior", "object sizes", "border density", "thin structures"),
     ),
     lowered: Degradation(
         "horizon lowered", (0.05, 0.1, 0.2), "of the height", ("spatial prior", "top of the road", "bottom of the sky")
     ),
     without_cars: Degradation(
-        "car-free", (0.33, 0.67, 1.0), "of all cars", ("class frequency", "object density", "neighbours")
+        "car-free", (0.33, 0.67, 1.0), "of all cars", ("class frequency", "object density", "neighbours", "seen together")
     ),
     swapped: Degradation(
         "buildings and trees swapped", (0.33, 0.67, 1.0), "of all frames",
