@@ -128,7 +128,8 @@ OF_MAPS: Final[Mapping[Callable[[Ids, float, int], Ids], Degradation]] = {
         "horizon lowered", (0.05, 0.1, 0.2), "of the height", ("spatial prior", "top of the road", "bottom of the sky")
     ),
     without_cars: Degradation(
-        "car-free", (0.33, 0.67, 1.0), "of all cars", ("class frequency", "object density", "neighbours", "seen together")
+        "car-free", (0.33, 0.67, 1.0), "of all cars",
+        ("class frequency", "object density", "neighbours", "seen together"),
     ),
     swapped: Degradation(
         "buildings and trees swapped", (0.33, 0.67, 1.0), "of all frames",
