@@ -114,7 +114,7 @@ def open_drive(
         cameras.warm_up()
         traffic = Traffic(world, seed=seed)
         vehicles = traffic.spawn_vehicles(session.num_vehicles, ego)
-        walkers = traffic.spawn_walkers(session.num_walkers)
+        walkers = traffic.spawn_walkers(session.num_walkers, ego, session.walkers_within_m)
         ego.give_to(traffic.port)
         with world.calls("reset its traffic lights"):
             world.world.reset_all_traffic_lights()

@@ -46,7 +46,8 @@ class SessionPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What a drive puts in the street and how it runs.
 
     `mode` "record" pairs every tick with its picture; "live" keeps to real time and lets the newest frame win.
-    `spawn_point` is an index into the map's list; -1 draws one by the seed.
+    `spawn_point` is an index into the map's list; -1 draws one by the seed. `walkers_within_m` is how far from the ego
+    vehicle's start walkers begin; 0 spreads them over the whole map.
     """
 
     rig: str
@@ -54,6 +55,7 @@ class SessionPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fixed_delta_s: Annotated[float, msgspec.Meta(gt=0.0, le=0.1)]
     num_vehicles: Count
     num_walkers: Count
+    walkers_within_m: Annotated[float, msgspec.Meta(ge=0.0, le=10_000.0)] = 0.0
     spawn_point: Annotated[int, msgspec.Meta(ge=-1)] = -1
     ego_blueprints: tuple[str, ...] = ()
 

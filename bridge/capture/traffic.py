@@ -15,6 +15,7 @@ from bridge.capture.world import SyncWorld
 _GAP_M: Final = 2.5
 _CLEAR_OF_EGO_M: Final = 8.0
 _WALKER_TRIES: Final = 3  # places in the navigation mesh may be taken
+_PLACES_ASKED: Final = 200  # for each walker, until one is near enough: a large town has few places within a street
 _log = logging.getLogger(__name__)
 
 
@@ -56,8 +57,11 @@ class Traffic:
                 spawned += 1
         return spawned
 
-    def spawn_walkers(self, count: int) -> int:
-        """Spawn up to `count` walkers who stroll about; 0 where the simulator has no navigation mesh."""
+    def spawn_walkers(self, count: int, ego: Ego, within_m: float = 0.0) -> int:
+        """Spawn up to `count` walkers who stroll about; return how many found a place, 0 without a navigation mesh.
+
+        They begin within `within_m` of the ego vehicle's start where there are such places, 0 means anywhere.
+        """
         walkers: list[carla.Actor] = []
         controllers: list[carla.WalkerAIController] = []
         with self._world.calls("spawn walkers"):
@@ -70,7 +74,7 @@ class Traffic:
             for _ in range(count * _WALKER_TRIES):
                 if len(walkers) == count:
                     break
-                place = world.get_random_location_from_navigation()
+                place = self._place_to_walk(ego.spawn_location, within_m)
                 if place is None:
                     break
                 body = world.try_spawn_actor(self._dress(self._random.choice(people)), carla.Transform(place))
@@ -96,6 +100,15 @@ class Traffic:
                     mind.go_to_location(goal)
                 mind.set_max_speed(1.0 + 0.8 * self._random.random())
         return len(walkers)
+
+    def _place_to_walk(self, home: carla.Location, within_m: float) -> carla.Location | None:
+        """Draw a place of the navigation mesh, one near `home` if some can be found; None without a mesh."""
+        place = self._world.world.get_random_location_from_navigation()
+        for _ in range(_PLACES_ASKED if within_m else 0):
+            if place is None or place.distance(home) <= within_m:
+                break
+            place = self._world.world.get_random_location_from_navigation()
+        return place
 
     def _dress(self, blueprint: carla.ActorBlueprint) -> carla.ActorBlueprint:
         for name in ("color", "driver_id"):

@@ -35,6 +35,7 @@ _STEPS: Final = ((0.5, 4.0, 16.0), (0.25, 2.0, 8.0), (0.12, 1.0, 4.0), (0.06, 0.
 _MAX_ROUNDS: Final = 6  # of each step
 _LIMITS: Final = ((0.6, 3.5), (-20.0, 20.0), (30.0, 120.0))  # what a car can carry, and a street needs
 _MAX_FACTOR: Final = 4.0  # traffic is changed by at most this much at once
+_NEARBY_M: Final = 120.0  # where walkers begin who are to be seen: a street or two
 
 Vector = tuple[float, float, float]
 
@@ -47,6 +48,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fov_deg: Annotated[float, msgspec.Meta(gt=1.0, lt=179.0)]
     num_vehicles: Count
     num_walkers: Count
+    walkers_within_m: Annotated[float, msgspec.Meta(ge=0.0, le=10_000.0)] = 0.0
 
     def rig(self, rig: RigPreset) -> RigPreset:
         """Return a rig with this camera."""
@@ -55,7 +57,12 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def session(self, session: SessionPreset) -> SessionPreset:
         """Return a session with this traffic."""
-        return msgspec.structs.replace(session, num_vehicles=self.num_vehicles, num_walkers=self.num_walkers)
+        return msgspec.structs.replace(
+            session,
+            num_vehicles=self.num_vehicles,
+            num_walkers=self.num_walkers,
+            walkers_within_m=self.walkers_within_m,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,8 @@ def fit_camera(
         fov_deg=round(best[2], 3),
         num_vehicles=min(500, round(session.num_vehicles * ratios["cars"])),
         num_walkers=min(500, round(session.num_walkers * ratios["people"])),
+        # More walkers alone would have to fill the whole map, at the simulator's cost.
+        walkers_within_m=session.walkers_within_m or (_NEARBY_M if ratios["people"] == _MAX_FACTOR else 0.0),
     )
     return Fitted(fit, tried.get(start, distance(start)), distance(best), len(tried))
 
@@ -145,12 +154,13 @@ def fit_camera(
 def told(fitted: Fitted, rig: RigPreset, session: SessionPreset) -> list[str]:
     """Return what a fit changes, with its evidence."""
     fit = fitted.fit
+    nearby = f", who begin within {fit.walkers_within_m:.0f} m of the drive's start" if fit.walkers_within_m else ""
     return [
         f"Camera at {fit.z_m:.2f} m (was {rig.mount.z_m:.2f}), pitch {fit.pitch_deg:+.1f}° (was "
         f"{rig.mount.pitch_deg:+.1f}°), field of view {fit.fov_deg:.0f}° (was {rig.fov_deg:.0f}°): by reprojection the "
         f"spatial prior comes from {fitted.before:.3f} to {fitted.after:.3f} ({fitted.num_tried} cameras tried)",
         f"Traffic of {fit.num_vehicles} vehicles (was {session.num_vehicles}) and {fit.num_walkers} walkers (was "
-        f"{session.num_walkers}): as many more or fewer as the real set shows",
+        f"{session.num_walkers}){nearby}: as many more or fewer as the real set shows",
     ]
 
 

@@ -73,11 +73,11 @@ def test_the_camera_of_the_real_set_is_found(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_a_fit_changes_rig_and_session(tmp_path: Path) -> None:
-    fit = Fit(z_m=1.4, pitch_deg=-2.0, fov_deg=70.0, num_vehicles=20, num_walkers=3)
+    fit = Fit(z_m=1.4, pitch_deg=-2.0, fov_deg=70.0, num_vehicles=20, num_walkers=3, walkers_within_m=90)
     assert read_fit(write_fit(fit, tmp_path)) == fit
     rig, session = fit.rig(load_rig("dashcam")), fit.session(load_session("demo"))
     assert (rig.mount.z_m, rig.mount.pitch_deg, rig.fov_deg, rig.mount.x_m) == (1.4, -2.0, 70.0, 0.8)
-    assert (session.num_vehicles, session.num_walkers) == (20, 3)
+    assert (session.num_vehicles, session.num_walkers, session.walkers_within_m) == (20, 3, 90)
 
 
 @pytest.mark.parametrize("text", ["z_m: 1.0", "z_m: high", "- 1", "z_m: 1\nfar: 2", ": :"])
