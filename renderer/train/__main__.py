@@ -141,6 +141,8 @@ def _train_photos(
     trainer = Trainer(preset, photos, network if device.type == "cpu" else network.to(device), args.seed, device)
     if args.begin is not None:
         _begin_from(trainer, args.begin)
+    if preset.compile and (reason := trainer.compile()):
+        _say(f"torch cannot compile the networks here ({reason}); they are trained as they are")
     if args.resume:
         path = load_checkpoint(folder, trainer, _say)
         _say(f"goes on from step {trainer.step_index} of {path}")

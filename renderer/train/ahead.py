@@ -12,7 +12,7 @@ from renderer.train.clips import ClipBatch, Stream
 class Ahead:
     """A stream of which one batch is made ahead in a thread; what comes out, and in which order, is the stream's."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream[Any]) -> None:
         self._stream = stream
         self._thread = ThreadPoolExecutor(1, "batches")
         self._coming: Future[tuple[ClipBatch, dict[str, Any]]] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -105,6 +105,8 @@ def _text(preset: msgspec.Struct) -> str:
 
 
 def _refuse_other_preset(path: Path, text: Any, preset: msgspec.Struct) -> None:
+    with suppress(msgspec.ValidationError):  # what presets have had only since then was as it is by default
+        text = _text(msgspec.json.decode(text, type=type(preset)))
     before: dict[str, Any] = msgspec.json.decode(text)
     now: dict[str, Any] = msgspec.json.decode(_text(preset))
     if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):

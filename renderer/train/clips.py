@@ -6,58 +6,24 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, Final, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from bridge.protocol.errors import UsageError
-from renderer.rough_depth import GroundConfig, nearness
+from renderer.rough_depth import nearness
 from renderer.tones import without_tones
-from renderer.train.annotation import AnnotationConfig, redraw
+from renderer.train.annotation import redraw
+from renderer.train.clip_config import MARGIN_PX, ClipConfig
+from renderer.train.clip_plan import draw_crop, draw_motion, looks_at_focus
 from renderer.train.data import LabelledPhoto
-from renderer.train.motion import (
-    HoleConfig,
-    MotionConfig,
-    draw_path,
-    look,
-    look_back,
-    punch_holes,
-    shake_borders,
-)
+from renderer.train.motion import look, look_back, moved_by, punch_holes
 
-_MARGIN_PX: Final = 2  # a photo is at least this much larger than a crop
 _CLIP_SEED, _ORDER_SEED = 0, 1
-
-
-class ClipConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is cut out of a photo. Crop sides are multiples of 16; `scale` is relative to the photo's size."""
-
-    width_px: int
-    height_px: int
-    scale: tuple[float, float]
-    sharpness: float  # photos are kept this much larger than they are shown, for frames closer up
-    canvas_px: tuple[int, int]  # width and height of the frames to be drawn; crops have their place in them
-    canvas_shift: float  # sideways, at most, as a share of half the canvas
-    mirror_share: float
-    exposure: tuple[float, float]
-    shaken_share: float
-    shake_sigma_px: float
-    shake_period_px: int
-    single_share: float  # of the clips, which have one frame
-    num_classes: int | None = None  # of label ids with tones; see `renderer.tones`
-    tone_loss_share: float = 0.0  # of classes, in each clip, that lose their tones
-    focus_share: float = 0.0  # of the clips, which look at a pixel of one of these classes, where the photo has any
-    focus_ids: tuple[int, ...] = ()
-    annotation: AnnotationConfig | None = None
-    """How the label maps of a share of the clips are redrawn as a person would draw them; sizes in pixels shown."""
-    ground: GroundConfig
-    motion: MotionConfig
-    holes: HoleConfig
 
 
 @dataclass(frozen=True)
@@ -89,15 +55,18 @@ class ClipBatch:
     style_B: Tensor
 
     def to(self, device: torch.device) -> ClipBatch:
-        """Return the same on a device."""
-        return ClipBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+        """Return the same on a device, behind which the CPU need not wait."""
+        planes = [getattr(self, field.name) for field in fields(self)]
+        if device.type == "cuda":
+            planes = [plane if plane.is_cuda else plane.pin_memory() for plane in planes]
+        return ClipBatch(*(plane.to(device, non_blocking=True) for plane in planes))
 
 
 def check_photo_sizes(photos: Sequence[LabelledPhoto], config: ClipConfig) -> None:
     """Raise UsageError if a photo, even at its largest scale, is smaller than a crop."""
     for photo in photos:
         height_px, width_px = (int(side * config.scale[1]) for side in photo.labels.shape)
-        if height_px < config.height_px + _MARGIN_PX or width_px < config.width_px + _MARGIN_PX:
+        if height_px < config.height_px + MARGIN_PX or width_px < config.width_px + MARGIN_PX:
             raise UsageError(
                 f"{photo.name} at {config.scale[1]} of its size is {width_px}x{height_px}, "
                 f"a crop is {config.width_px}x{config.height_px}",
@@ -111,11 +80,14 @@ class Clip:
     def __init__(self, rng: np.random.Generator, photo: LabelledPhoto, longest_frames: int, config: ClipConfig) -> None:
         self._rng = rng
         self._config = config
+        self._style = photo.style
+        height_px, width_px = photo.labels.shape
+        self._crop = draw_crop(rng, (width_px, height_px), config)
         self._prepare(photo)
-        single = longest_frames < 2 or rng.random() < config.single_share
-        num_frames = 1 if single else int(rng.integers(2, longest_frames + 1))
-        self._path, self.num_frames = draw_path(rng, num_frames, self._size_px, config.ground.horizon, config.motion)
-        self._shift = rng.uniform(-config.canvas_shift, config.canvas_shift)
+        if looks_at_focus(rng, config):
+            self._look_at_focus()
+        motion = draw_motion(rng, self._crop.size_px, longest_frames, config)
+        self._path, self.num_frames, self._shift = motion.path, motion.num_frames, motion.shift
         self.num_taken = 0
 
     @property
@@ -147,39 +119,25 @@ class Clip:
         )
 
     def _prepare(self, photo: LabelledPhoto) -> None:
-        """Choose scale, mirror image, exposure and crop, and shake the labels' borders."""
-        rng, config = self._rng, self._config
-        height_px, width_px = photo.labels.shape
-        smallest = max(
-            config.scale[0], (config.width_px + _MARGIN_PX) / width_px, (config.height_px + _MARGIN_PX) / height_px
-        )
-        scale = float(np.exp(rng.uniform(np.log(smallest), np.log(max(config.scale[1], smallest)))))
-        self._size_px = (round(width_px * scale), round(height_px * scale))
-        kept = min(1.0, config.sharpness * scale)
-        kept_px = (round(width_px * kept), round(height_px * kept))
-        self._kept_per_shown = np.float32(kept_px[0] / self._size_px[0])
-        rgb = cv2.resize(photo.rgb, kept_px, interpolation=cv2.INTER_AREA)
+        """Scale, mirror and expose the photo, and shake the labels' borders."""
+        crop, config = self._crop, self._config
+        self._kept_per_shown = np.float32(crop.kept_px[0] / crop.size_px[0])
+        rgb = cv2.resize(photo.rgb, crop.kept_px, interpolation=cv2.INTER_AREA)
         classes = photo.labels
-        labels = resize_labels(photo.labels, *kept_px)
+        labels = resize_labels(photo.labels, *crop.kept_px)
         if config.num_classes is not None:
             classes = without_tones(photo.labels, config.num_classes)
-            lost = np.nonzero(rng.random(config.num_classes) < config.tone_loss_share)[0]
-            labels = without_tones(labels, config.num_classes, lost.tolist())
-        near = cv2.resize(nearness(classes, config.ground), self._size_px, interpolation=cv2.INTER_LINEAR)
-        if rng.random() < config.mirror_share:
+            labels = without_tones(labels, config.num_classes, crop.toneless)
+        near = cv2.resize(nearness(classes, config.ground), crop.size_px, interpolation=cv2.INTER_LINEAR)
+        if crop.mirrored:
             rgb, labels, near = rgb[:, ::-1], labels[:, ::-1], near[:, ::-1]
-        labels = redrawn(rng, config)(np.ascontiguousarray(labels))
-        if rng.random() < config.shaken_share:
-            labels = shake_borders(rng, labels, config.shake_sigma_px, config.shake_period_px)
-        exposed = rgb.astype(np.float32) * rng.uniform(*config.exposure)
+        labels = redrawn(crop.hand, config)(np.ascontiguousarray(labels))
+        if crop.shake_2hw is not None:
+            labels = moved_by(labels, crop.shake_2hw)
+        exposed = rgb.astype(np.float32) * crop.exposure
         self._rgb = np.clip(exposed, 0, 255).astype(np.uint8)
         self._labels = labels
         self._near = np.ascontiguousarray(near, np.float32)
-        self._style = photo.style
-        self._left = int(rng.integers(self._size_px[0] - config.width_px + 1))
-        self._top = int(rng.integers(self._size_px[1] - config.height_px + 1))
-        if config.focus_share and rng.random() < config.focus_share:
-            self._look_at_focus()
 
     def _look_at_focus(self) -> None:
         """Move the crop so that a pixel of a class that matters is in it; classes have the same chance."""
@@ -190,14 +148,14 @@ class Clip:
             return
         rows, columns = np.nonzero(classes == rng.choice(present))
         chosen = int(rng.integers(rows.size))
-        middle_px = np.array([columns[chosen], rows[chosen]]) / self._kept_per_shown
-        crop_px = np.array([config.width_px, config.height_px])
-        corner_px = middle_px - crop_px * rng.uniform(0.25, 0.75, 2)
-        self._left, self._top = np.clip(corner_px, 0, np.array(self._size_px) - crop_px).astype(int).tolist()
+        middle_px = float(columns[chosen] / self._kept_per_shown), float(rows[chosen] / self._kept_per_shown)
+        self._crop = self._crop.around(middle_px, rng.uniform(0.25, 0.75, 2), config)
 
     def _pixels(self) -> NDArray[np.float32]:
         rows, columns = np.mgrid[0 : self._config.height_px, 0 : self._config.width_px].astype(np.float32)
-        return np.stack([columns + np.float32(self._left), rows + np.float32(self._top)], axis=-1)
+        return np.stack(
+            [columns + np.float32(self._crop.corner_px[0]), rows + np.float32(self._crop.corner_px[1])], axis=-1
+        )
 
     def _sample(self, kept: NDArray[np.uint8], target_HW2: NDArray[np.float32], how: int) -> NDArray[np.uint8]:
         half = np.float32(0.5)
@@ -207,13 +165,17 @@ class Clip:
     def _place(self) -> NDArray[np.float32]:
         """Return the crop's place in a canvas whose middle is the photo's, with the horizon in it."""
         width_px, height_px = self._config.canvas_px
-        below_px = np.arange(self._config.height_px) + self._top + 0.5 - self._path.vanishing_px[1]
-        right_px = np.arange(self._config.width_px) + self._left + 0.5 - self._size_px[0] / 2
+        below_px = np.arange(self._config.height_px) + self._crop.corner_px[1] + 0.5 - self._path.vanishing_px[1]
+        right_px = np.arange(self._config.width_px) + self._crop.corner_px[0] + 0.5 - self._crop.size_px[0] / 2
         place = np.meshgrid(below_px / (height_px / 2), right_px / (width_px / 2) + self._shift, indexing="ij")
         return np.clip(np.stack(place), -1, 1).astype(np.float32)
 
 
-class RunningClip(Protocol):
+_Frame_co = TypeVar("_Frame_co", covariant=True)
+_Frame = TypeVar("_Frame")
+
+
+class RunningClip(Protocol[_Frame_co]):
     """A clip that has begun; its frames come one after the other."""
 
     num_taken: int
@@ -223,12 +185,12 @@ class RunningClip(Protocol):
         """Whether all its frames were taken."""
         ...
 
-    def next_frame(self) -> ClipFrame:
+    def next_frame(self) -> _Frame_co:
         """Return the next frame."""
         ...
 
 
-class Stream:
+class Stream(Generic[_Frame]):
     """Endless batches: a fixed number of clips side by side, one frame of each, a new clip where one has ended.
 
     What clips begin with comes in random order, each once before any comes again. Every clip has its own seed, so that
@@ -240,16 +202,19 @@ class Stream:
         num_starts: int,
         num_clips: int,
         seed: int,
-        begin: Callable[[np.random.Generator, int, int], RunningClip],
+        begin: Callable[[np.random.Generator, int, int], RunningClip[_Frame]],
+        stack: Callable[[Sequence[_Frame]], ClipBatch],
         branches: tuple[int, int] = (_CLIP_SEED, _ORDER_SEED),
     ) -> None:
         """`begin` is called with a clip's own generator, which of the `num_starts` it begins with, and its longest
-        length in frames; `branches` of the seed are those of clips and of their order."""
+        length in frames; `stack` makes a batch of a frame of each; `branches` of the seed are those of clips and of
+        their order."""
         self._clip_seed, self._order_seed = branches
         self._num_starts = num_starts
         self._begin_clip = begin
+        self._stack = stack
         self._seed = seed
-        self._clips: list[RunningClip | None] = [None] * num_clips
+        self._clips: list[RunningClip[_Frame] | None] = [None] * num_clips
         self._origins: list[tuple[int, int]] = [(0, 0)] * num_clips  # of each clip: its number, its longest length
         self._num_begun = 0
         self._workers = ThreadPoolExecutor(max(1, min(num_clips, (os.cpu_count() or 1) - 1)), "clips")
@@ -262,13 +227,13 @@ class Stream:
             begun.append(self._num_begun if begins else None)
             self._num_begun += begins
 
-        def next_frame(slot: int) -> ClipFrame:
+        def next_frame(slot: int) -> _Frame:
             number, clip = begun[slot], self._clips[slot]
             if number is not None or clip is None:
                 clip = self._begin(slot, number or 0, longest_frames)
             return clip.next_frame()
 
-        return stack_frames(list(self._workers.map(next_frame, range(len(self._clips)))))
+        return self._stack(list(self._workers.map(next_frame, range(len(self._clips)))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is."""
@@ -288,7 +253,7 @@ class Stream:
                 for _ in range(int(taken)):
                     clip.next_frame()
 
-    def _begin(self, slot: int, number: int, longest_frames: int) -> RunningClip:
+    def _begin(self, slot: int, number: int, longest_frames: int) -> RunningClip[_Frame]:
         """Begin a clip in a slot."""
         epoch, index = divmod(number, self._num_starts)
         order = np.random.default_rng([self._seed, self._order_seed, epoch]).permutation(self._num_starts)
@@ -298,22 +263,21 @@ class Stream:
         return clip
 
 
-class ClipStream(Stream):
+class ClipStream(Stream[ClipFrame]):
     """An endless stream of clips of photos."""
 
     def __init__(self, photos: Sequence[LabelledPhoto], num_clips: int, seed: int, config: ClipConfig) -> None:
         def begin(rng: np.random.Generator, index: int, longest_frames: int) -> Clip:
             return Clip(rng, photos[index], longest_frames, config)
 
-        super().__init__(len(photos), num_clips, seed, begin)
+        super().__init__(len(photos), num_clips, seed, begin, stack_frames)
 
 
-def redrawn(rng: np.random.Generator, config: ClipConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+def redrawn(hand: int | None, config: ClipConfig) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return what redraws the label maps (H,W) u8 of a clip, all by one hand; tones stay where the class does."""
-    annotation = config.annotation
-    if annotation is None or not annotation.share:
+    annotation, num_classes = config.annotation, config.num_classes
+    if annotation is None or hand is None:
         return lambda labels: labels
-    hand, num_classes = int(rng.integers(1 << 32)), config.num_classes
 
     def by_hand(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         classes = labels if num_classes is None else without_tones(labels, num_classes)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 Range = tuple[float, float]
 
-_FLOW_ITERATIONS: Final = 4
-_FLOW_TOLERANCE_PX: Final = 0.5
+FLOW_ITERATIONS: Final = 4
+FLOW_TOLERANCE_PX: Final = 0.5
 
 
 class MotionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,14 +101,39 @@ def look_back(
     """
     target_HW2 = look(pixels_HW2, near, path, frame, largest_stretch)
     guess_HW2 = pixels_HW2.copy()
-    for _ in range(_FLOW_ITERATIONS):
+    for _ in range(FLOW_ITERATIONS):
         guess_HW2 += target_HW2 - look(guess_HW2, near, path, frame - 1, largest_stretch)
     miss_HW = np.abs(target_HW2 - look(guess_HW2, near, path, frame - 1, largest_stretch)).max(axis=-1)
     previous_HW2 = guess_HW2 - pixels_HW2[0, 0]
     height_px, width_px = miss_HW.shape
     x, y = previous_HW2[..., 0], previous_HW2[..., 1]
-    visible = (x >= 0) & (x <= width_px - 1) & (y >= 0) & (y <= height_px - 1) & (miss_HW < _FLOW_TOLERANCE_PX)
+    visible = (x >= 0) & (x <= width_px - 1) & (y >= 0) & (y <= height_px - 1) & (miss_HW < FLOW_TOLERANCE_PX)
     return previous_HW2, visible.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Holes:
+    """Where a frame's past is struck out: within `reach_px` (odd) of a class, and a box of rows and columns."""
+
+    class_id: int | None
+    reach_px: int
+    box: tuple[slice, slice] | None
+
+
+def draw_holes(rng: np.random.Generator, size_hw: tuple[int, int], config: HoleConfig) -> Holes:
+    """Return holes for a frame of a size."""
+    height_px, width_px = size_hw
+    class_id, reach_px, box = None, 1, None
+    if rng.random() < config.chance:
+        class_id = int(rng.choice(config.class_ids))
+        reach_px = 1 + 2 * int(rng.integers(0, config.farthest_px + 1))
+    if rng.random() < config.chance:
+        hole_height_px = int(rng.integers(config.min_height_px, int(height_px * config.max_height)))
+        hole_width_px = int(rng.integers(config.min_width_px, int(width_px * config.max_width)))
+        top = int(rng.integers(height_px - hole_height_px))
+        left = int(rng.integers(width_px - hole_width_px))
+        box = slice(top, top + hole_height_px), slice(left, left + hole_width_px)
+    return Holes(class_id, reach_px, box)
 
 
 def punch_holes(
@@ -116,27 +141,34 @@ def punch_holes(
 ) -> NDArray[np.float32]:
     """Return validity (H,W), 0 or 1, with holes in it; see `HoleConfig`."""
     valid_HW = valid_HW.copy()
-    height_px, width_px = valid_HW.shape
-    if rng.random() < config.chance:
-        region = (labels == rng.choice(config.class_ids)).astype(np.uint8)
-        reach_px = 1 + 2 * int(rng.integers(0, config.farthest_px + 1))
-        valid_HW[cv2.dilate(region, np.ones((reach_px, reach_px), np.uint8)) > 0] = 0
-    if rng.random() < config.chance:
-        hole_height_px = int(rng.integers(config.min_height_px, int(height_px * config.max_height)))
-        hole_width_px = int(rng.integers(config.min_width_px, int(width_px * config.max_width)))
-        top = int(rng.integers(height_px - hole_height_px))
-        left = int(rng.integers(width_px - hole_width_px))
-        valid_HW[top : top + hole_height_px, left : left + hole_width_px] = 0
+    holes = draw_holes(rng, (valid_HW.shape[0], valid_HW.shape[1]), config)
+    if holes.class_id is not None:
+        region = (labels == holes.class_id).astype(np.uint8)
+        valid_HW[cv2.dilate(region, np.ones((holes.reach_px, holes.reach_px), np.uint8)) > 0] = 0
+    if holes.box is not None:
+        valid_HW[holes.box] = 0
     return valid_HW
+
+
+def draw_shake(
+    rng: np.random.Generator, size_hw: tuple[int, int], sigma_px: float, period_px: int
+) -> NDArray[np.float32]:
+    """Return (2,h,w) float32: by how many pixels labels of a size move right and down, once every `period_px`."""
+    height_px, width_px = size_hw
+    return rng.normal(0, sigma_px, (2, height_px // period_px + 2, width_px // period_px + 2)).astype(np.float32)
 
 
 def shake_borders(
     rng: np.random.Generator, labels: NDArray[np.uint8], sigma_px: float, period_px: int
 ) -> NDArray[np.uint8]:
     """Return the labels moved by a smooth random field, so that nobody relies on how exactly borders were drawn."""
+    return moved_by(labels, draw_shake(rng, (labels.shape[0], labels.shape[1]), sigma_px, period_px))
+
+
+def moved_by(labels: NDArray[np.uint8], shake_2hw: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the labels (H,W) u8 moved by a field that `draw_shake` drew."""
     height_px, width_px = labels.shape
-    coarse = rng.normal(0, sigma_px, (2, height_px // period_px + 2, width_px // period_px + 2)).astype(np.float32)
-    moved_x, moved_y = (cv2.resize(plane, (width_px, height_px), interpolation=cv2.INTER_CUBIC) for plane in coarse)
+    moved_x, moved_y = (cv2.resize(plane, (width_px, height_px), interpolation=cv2.INTER_CUBIC) for plane in shake_2hw)
     rows, columns = np.mgrid[0:height_px, 0:width_px].astype(np.float32)
     moved = cv2.remap(labels, columns + moved_x, rows + moved_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8)

@@ -7,7 +7,7 @@ import msgspec
 from bridge.protocol.errors import UsageError
 from bridge.protocol.labels import LabelSpace
 from renderer.models.live import SIZE_MULTIPLE_PX, LiveConfig
-from renderer.train.clips import ClipConfig
+from renderer.train.clip_config import ClipConfig
 from renderer.train.data import DataConfig
 from renderer.train.discriminator import DiscriminatorConfig
 from renderer.train.evaluate import EvaluationConfig
@@ -42,6 +42,8 @@ class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     preview: PreviewConfig
     evaluation: EvaluationConfig
     report: ReportConfig = ReportConfig()
+    compile: bool = False
+    """Whether torch compiles the networks, which takes minutes before the first step; where it fails they are not."""
     recordings: RecordingConfig | None = None
     """How recordings are read, for presets that learn from those. Of `data` and `clips` they use nothing that makes
     labels, depth or motion up: size, mirroring, exposure, holes, `single_share`, `num_classes`, `tone_loss_share`."""

@@ -22,7 +22,9 @@ from bridge.protocol.labels import LabelSpace, map_labels
 from renderer.surface_tones import surface_tones
 from renderer.temporal import EngineMotion, TemporalState, remember, warp_previous
 from renderer.tones import without_tones
-from renderer.train.clips import ClipConfig, ClipFrame, Stream, redrawn
+from renderer.train.clip_config import ClipConfig
+from renderer.train.clip_plan import draw_hand
+from renderer.train.clips import ClipFrame, Stream, redrawn, stack_frames
 from renderer.train.data import LabelledPhoto
 from renderer.train.dusk import DuskConfig, Surfaces, light_as_dusk
 from renderer.train.motion import punch_holes
@@ -199,7 +201,7 @@ class RecordedClip:
         self._toneless: list[int] = []
         if config.num_classes is not None:
             self._toneless = np.nonzero(rng.random(config.num_classes) < config.tone_loss_share)[0].tolist()
-        self._redrawn = redrawn(rng, config)
+        self._redrawn = redrawn(draw_hand(rng, config), config)
         self.num_taken = 0
 
     @property
@@ -275,7 +277,7 @@ def true_motion(before: RecordedFrame, frame: RecordedFrame) -> tuple[NDArray[np
     return np.moveaxis(moved_B3HW[0, :2].numpy(), 0, -1), valid_B1HW[0, 0].numpy()
 
 
-class RecordedStream(Stream):
+class RecordedStream(Stream[ClipFrame]):
     """An endless stream of recorded clips."""
 
     def __init__(self, frames: Sequence[RecordedFrame], num_clips: int, seed: int, config: ClipConfig) -> None:
@@ -289,4 +291,4 @@ class RecordedStream(Stream):
                 last += 1
             return RecordedClip(rng, frames[first:last], config)
 
-        super().__init__(len(frames), num_clips, seed, begin, (_CLIP_SEED, _ORDER_SEED))
+        super().__init__(len(frames), num_clips, seed, begin, stack_frames, (_CLIP_SEED, _ORDER_SEED))

@@ -48,7 +48,7 @@ def _loop(
         report = trainer.step()
         frames += schedule.batch_size
         if not report.taken:
-            say(f"step {report.step}: the loss is not finite, nothing is learnt from it")
+            say(f"step {report.step}: the loss or its gradient is not finite, nothing is learnt from it")
         if report.step % schedule.report_every == 0:
             frames_a_second = pace.per_second(frames)
             judges = {f"discriminator_{index}": value for index, value in enumerate(report.discriminators)}

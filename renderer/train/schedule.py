@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
+
+from renderer.train.precision import PrecisionName
 
 
 class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -12,7 +12,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     num_steps: int
     batch_size: int
-    precision: Literal["float32", "bfloat16"]
+    precision: PrecisionName
     generator_rate: float
     style_rate: float = 1.0  # of what styles differ in, relative to the generator's
     discriminator_rate: float

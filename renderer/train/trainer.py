@@ -18,15 +18,17 @@ from bridge.protocol.errors import UsageError
 from renderer.models.live import LiveGenerator
 from renderer.train import losses
 from renderer.train.ahead import Ahead
-from renderer.train.clips import ClipStream, check_photo_sizes
+from renderer.train.clips import ClipBatch, ClipStream, Stream, check_photo_sizes
 from renderer.train.data import LabelledPhoto
+from renderer.train.device_clips import DeviceClipStream, fits_device
 from renderer.train.discriminator import Discriminators, Judgement
+from renderer.train.passes import Passes
 from renderer.train.perceptual import FeatureNetwork
+from renderer.train.precision import Descent, autocast, make_scaler
 from renderer.train.preset import TrainPreset
 from renderer.train.recordings import RecordedFrame, RecordedStream
 from renderer.train.schedule import average_rate, longest_clip, rate_share
 
-_PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _CPU: Final = torch.device("cpu")
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -77,20 +79,16 @@ class Trainer:
         self.device = device
         self.preset = preset
         self.step_index = 0
-        self._feature_network = feature_network
-        self._clips = Ahead(_stream(photos, seed, preset))
+        self._clips = Ahead(_stream(photos, seed, preset, device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator = _channels_last(LiveGenerator(preset.generator)).to(device)
             num_labels = preset.generator.num_labels * max(len(preset.generator.styles), 1)
             self.discriminators = _channels_last(Discriminators(num_labels, preset.discriminators)).to(device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self._generator_optimizer = torch.optim.Adam(
-            _rate_groups(self.generator, schedule.style_rate), schedule.generator_rate, schedule.adam_betas
-        )
-        self._discriminator_optimizer = torch.optim.Adam(
-            self.discriminators.parameters(), schedule.discriminator_rate, schedule.adam_betas
-        )
+        self._passes = Passes(self.generator, self.discriminators, feature_network)
+        self._generator_descent = self._descent(_rate_groups(self.generator, schedule.style_rate))
+        self._discriminator_descent = self._descent([{"params": list(self.discriminators.parameters())}])
         clips = preset.clips
         self._last_B3HW = torch.zeros(schedule.batch_size, 3, clips.height_px, clips.width_px, device=device)
         self._refused_in_a_row = 0
@@ -113,30 +111,33 @@ class Trainer:
             after[key].copy_(value)
         self.average.load_state_dict(after)
 
+    def compile(self) -> str:
+        """Let torch compile the networks; return "" or why it cannot, and then they stay as they are."""
+        try:
+            return self._passes.compile(self._try_passes)
+        finally:
+            for network in (self.generator, self.discriminators):
+                network.zero_grad()
+
     def step(self) -> StepReport:
         """Draw the next frames and learn from them; raises UsageError when the loss stays without a finite value."""
         schedule = self.preset.schedule
-        self._set_rates(rate_share(self.step_index, schedule))
+        share = rate_share(self.step_index, schedule)
+        self._generator_descent.set_rate(schedule.generator_rate * share)
+        self._discriminator_descent.set_rate(schedule.discriminator_rate * share)
         frame = self._next_frame()
-        with self._precision():
-            picture = self.generator.draw(
-                frame.labels_BHW,
-                frame.warped_B3HW,
-                frame.valid_B1HW,
-                place_B2HW=frame.place_B2HW,
-                style_B=frame.style_B,
-            )
-            drawn_levels = self._feature_network.features(picture.rgb_B3HW)
-        terms = self._terms(frame, picture.rgb_B3HW, drawn_levels)
+        rgb_B3HW, drawn_levels = self._draw(frame)
+        terms = self._terms(frame, rgb_B3HW, drawn_levels)
         discriminator_losses: tuple[float, ...] = ()
         if self.step_index >= schedule.adversarial_after:
-            real, discriminator_losses = self._train_discriminators(frame, picture.rgb_B3HW, drawn_levels)
-            terms |= self._adversarial_terms(frame, picture.rgb_B3HW, drawn_levels, real)
-        taken = self._train_generator(terms)
+            real, discriminator_losses = self._train_discriminators(frame, rgb_B3HW, drawn_levels)
+            terms |= self._adversarial_terms(frame, rgb_B3HW, drawn_levels, real)
+        total = torch.stack([getattr(self.preset.losses, name) * term for name, term in terms.items()]).sum()
+        taken = self._generator_descent.take(total)
         # A picture without a value, once remembered, would spoil all that follow: NaN times a validity of 0 is NaN.
-        self._last_B3HW = picture.rgb_B3HW.detach().float().nan_to_num()
+        self._last_B3HW = rgb_B3HW.detach().float().nan_to_num()
         self._count(taken)
-        values = {name: float(term.detach()) for name, term in terms.items()}
+        values = dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
         return StepReport(self.step_index, values, discriminator_losses, taken)
 
     def state_dict(self) -> dict[str, Any]:
@@ -158,38 +159,61 @@ class Trainer:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+    def _parts(self) -> dict[str, nn.Module | Descent]:
         return {
             "generator": self.generator,
             "average": self.average,
             "discriminators": self.discriminators,
-            "generator_optimizer": self._generator_optimizer,
-            "discriminator_optimizer": self._discriminator_optimizer,
+            "generator_optimizer": self._generator_descent,
+            "discriminator_optimizer": self._discriminator_descent,
         }
 
-    def _precision(self) -> torch.autocast:
-        precision = self.preset.schedule.precision
-        return torch.autocast(self.device.type, dtype=_PRECISIONS[precision], enabled=precision != "float32")
+    def _try_passes(self) -> None:
+        """Go through all passes of a step, forwards and back, and learn nothing."""
+        clips, batch_size = self.preset.clips, self.preset.schedule.batch_size
+        size_hw = clips.height_px, clips.width_px
+        black = torch.zeros(batch_size, 3, *size_hw, device=self.device).contiguous(memory_format=torch.channels_last)
+        nothing = torch.zeros(batch_size, device=self.device, dtype=torch.int64)
+        labels_BHW = torch.zeros(batch_size, *size_hw, device=self.device, dtype=torch.uint8)
+        frame = self._frame_of(
+            ClipBatch(
+                black,
+                labels_BHW,
+                black[:, :2],
+                torch.zeros_like(black[:, :2]).permute(0, 2, 3, 1),
+                black[:, :1],
+                nothing,
+            )
+        )
+        rgb_B3HW, levels = self._draw(frame)
+        real = self._judge(frame.photo_B3HW, frame.photo_levels, frame)
+        drawn = self._judge(rgb_B3HW.detach(), [level.detach() for level in levels], frame)
+        losses.discriminator_losses(real, drawn).sum().backward()
+        judged = _constant(real)
+        terms = self._terms(frame, rgb_B3HW, levels) | self._adversarial_terms(frame, rgb_B3HW, levels, judged)
+        torch.stack([*terms.values()]).sum().backward()
 
-    def _set_rates(self, share: float) -> None:
+    def _descent(self, groups: list[dict[str, Any]]) -> Descent:
         schedule = self.preset.schedule
-        for optimizer, rate in (
-            (self._generator_optimizer, schedule.generator_rate),
-            (self._discriminator_optimizer, schedule.discriminator_rate),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * share * group.get("share", 1.0)
+        optimizer = torch.optim.Adam(groups, 0.0, schedule.adam_betas)
+        return Descent(optimizer, schedule.max_gradient_norm, make_scaler(self.device, schedule.precision))
+
+    def _precision(self) -> torch.autocast:
+        return autocast(self.device, self.preset.schedule.precision)
+
+    def _next_frame(self) -> _Frame:
+        """Return the next frame of every clip."""
+        now, then = (longest_clip(step, self.preset.schedule) for step in (self.step_index, self.step_index + 1))
+        return self._frame_of(self._clips.next_batch(now, then).to(self.device))
 
     @torch.no_grad()
-    def _next_frame(self) -> _Frame:
-        """Return the next frame of every clip, with its last picture moved to where this frame sees it."""
-        now, then = (longest_clip(step, self.preset.schedule) for step in (self.step_index, self.step_index + 1))
-        batch = self._clips.next_batch(now, then).to(self.device)
+    def _frame_of(self, batch: ClipBatch) -> _Frame:
+        """Return the frames of a batch, with the last picture of each moved to where this one sees it."""
         moved_B3HW = F.grid_sample(
             self._last_B3HW, batch.source_BHW2, mode="bicubic", padding_mode="border", align_corners=False
         ).clamp(-1, 1)
         with self._precision():
-            photo_levels = self._feature_network.features(batch.photo_B3HW)
+            photo_levels = self._passes.features(batch.photo_B3HW)
         config = self.preset.generator
         judged_labels_BHW = batch.labels_BHW.int() + (batch.style_B.int() * config.num_labels)[:, None, None]
         return _Frame(
@@ -202,6 +226,22 @@ class Trainer:
             valid_B1HW=batch.valid_B1HW,
             style_B=batch.style_B if config.styles else None,
         )
+
+    def _draw(self, frame: _Frame) -> tuple[Tensor, list[Tensor]]:
+        """Return the pictures of a frame, and their features."""
+        with self._precision():
+            picture = self._passes.draw(
+                frame.labels_BHW,
+                frame.warped_B3HW,
+                frame.valid_B1HW,
+                place_B2HW=frame.place_B2HW,
+                style_B=frame.style_B,
+            )
+            return picture.rgb_B3HW, self._passes.features(picture.rgb_B3HW)
+
+    def _judge(self, rgb_B3HW: Tensor, levels: list[Tensor], frame: _Frame) -> list[Judgement]:
+        with self._precision():
+            return self._passes.judge(rgb_B3HW, levels, frame.judged_labels_BHW)
 
     def _terms(self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor]) -> dict[str, Tensor]:
         """Return the loss terms of a picture that need no discriminator, unweighted, by the names of `LossConfig`."""
@@ -220,45 +260,23 @@ class Trainer:
         self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor]
     ) -> tuple[list[Judgement], tuple[float, ...]]:
         """Let the discriminators learn; return what they said of the photos, detached, and the loss of each."""
-        with self._precision():
-            real = self.discriminators(frame.photo_B3HW, frame.photo_levels, frame.judged_labels_BHW)
-            drawn = self.discriminators(
-                rgb_B3HW.detach(), [level.detach() for level in levels], frame.judged_labels_BHW
-            )
+        real = self._judge(frame.photo_B3HW, frame.photo_levels, frame)
+        drawn = self._judge(rgb_B3HW.detach(), [level.detach() for level in levels], frame)
         each = losses.discriminator_losses(real, drawn)
-        if torch.isfinite(each).all():
-            self._discriminator_optimizer.zero_grad()
-            each.sum().backward()
-            nn.utils.clip_grad_norm_(self.discriminators.parameters(), self.preset.schedule.max_gradient_norm)
-            self._discriminator_optimizer.step()
-        judged = [Judgement(said.scores_B1HW.detach(), [layer.detach() for layer in said.features]) for said in real]
-        return judged, tuple(each.detach().tolist())
+        self._discriminator_descent.take(each.sum())
+        return _constant(real), tuple(each.detach().tolist())
 
     def _adversarial_terms(
         self, frame: _Frame, rgb_B3HW: Tensor, levels: list[Tensor], real: list[Judgement]
     ) -> dict[str, Tensor]:
         """Return the loss terms of what the discriminators say, who learn nothing from it."""
         self.discriminators.requires_grad_(False)
-        with self._precision():
-            drawn = self.discriminators(rgb_B3HW, levels, frame.judged_labels_BHW)
+        drawn = self._judge(rgb_B3HW, levels, frame)
         self.discriminators.requires_grad_(True)
         return {
             "adversarial": losses.adversarial_loss(drawn),
             "feature_matching": losses.feature_matching_loss(real, drawn),
         }
-
-    def _train_generator(self, terms: Mapping[str, Tensor]) -> bool:
-        """Take a step along the weighted sum; refuse it, and return False, if it is not finite."""
-        total = torch.stack([getattr(self.preset.losses, name) * term for name, term in terms.items()]).sum()
-        if not torch.isfinite(total):
-            return False
-        self._generator_optimizer.zero_grad()
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(self.generator.parameters(), self.preset.schedule.max_gradient_norm)
-        if not torch.isfinite(norm):
-            return False
-        self._generator_optimizer.step()
-        return True
 
     @torch.no_grad()
     def _count(self, taken: bool) -> None:
@@ -267,20 +285,34 @@ class Trainer:
         if self._refused_in_a_row >= self.preset.schedule.max_refused_in_a_row:
             raise UsageError(
                 f"the loss has had no finite value for {self._refused_in_a_row} steps, up to step {self.step_index}",
-                "Lower the learning rates of the preset",
+                "Lower the learning rates of the preset"
+                + (", or train in bfloat16" if self.preset.schedule.precision == "float16" else ""),
             )
         rate = average_rate(self.step_index - 1, self.preset.schedule)
         for average, trained in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             average.lerp_(trained, rate)
 
 
-def _stream(photos: Sequence[LabelledPhoto], seed: int, preset: TrainPreset) -> ClipStream | RecordedStream:
+def _constant(judgements: Sequence[Judgement]) -> list[Judgement]:
+    return [Judgement(said.scores_B1HW.detach(), [layer.detach() for layer in said.features]) for said in judgements]
+
+
+def _stream(photos: Sequence[LabelledPhoto], seed: int, preset: TrainPreset, device: torch.device) -> Stream[Any]:
     """Return the stream of clips: of recorded frames with their true motion, of photos with one that is made up."""
+    clips, batch_size = preset.clips, preset.schedule.batch_size
     recorded = [photo for photo in photos if isinstance(photo, RecordedFrame)]
     if recorded and len(recorded) == len(photos):
-        return RecordedStream(recorded, preset.schedule.batch_size, seed, preset.clips)
-    check_photo_sizes(photos, preset.clips)
-    return ClipStream(photos, preset.schedule.batch_size, seed, preset.clips)
+        return RecordedStream(recorded, batch_size, seed, clips)
+    check_photo_sizes(photos, clips)
+    redrawn = clips.annotation is not None and clips.annotation.share > 0
+    if clips.on_device and redrawn:
+        raise UsageError(
+            "label maps are redrawn as people draw them by the CPU alone",
+            "--set clips.on_device=false, or --set clips.annotation.share=0",
+        )
+    if clips.on_device or (clips.on_device is None and not redrawn and fits_device(photos, device)):
+        return DeviceClipStream(photos, batch_size, seed, clips, device)
+    return ClipStream(photos, batch_size, seed, clips)
 
 
 def _rate_groups(generator: LiveGenerator, style_rate: float) -> list[dict[str, Any]]:

@@ -5,9 +5,9 @@ Wang et al. 2018, section 3.4 ("spatio-temporally progressive training").
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
+
+from renderer.train.precision import PrecisionName
 
 
 class StageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     load_frames: tuple[int, int]  # in one step: at the first, and at most
     double_every: int  # steps of a stage after which both double, up to their most
     backpropagated_frames: int  # after so many, past pictures are constants
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: PrecisionName
     adam_betas: tuple[float, float]
     max_gradient_norm: float
     average_rate: float  # how far the averaged weights move towards the trained ones in a step

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bridge.protocol.errors import LabelError, UsageError
+from renderer.train.precision import autocast, make_scaler
 from renderer.train.video.judging import Judges
 from renderer.train.video.lanes import Lane
 from renderer.train.video.networks import StageNetworks, make_generator
@@ -26,7 +27,6 @@ from renderer.train.video.rolling import DrawnFrame, Past, draw_load
 from renderer.train.video.schedule import Moment, coarse_frozen, moment_of, rate_at
 from renderer.train.video.sequences import Load, LoadedFrames, TrainSequence, read_load
 
-_PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _READERS: Final = 2
 
 
@@ -60,7 +60,7 @@ class VideoTrainer:
         self._pasts: dict[int, Past] = {}
         self._read: dict[int, tuple[Load, Future[LoadedFrames]]] = {}
         self._readers = ThreadPoolExecutor(_READERS, "reader")
-        self._scaler = torch.amp.GradScaler(processes.device.type, enabled=schedule.precision == "float16")
+        self._scaler = make_scaler(processes.device, schedule.precision)
         self._stage = -1
         self._networks: StageNetworks
         self._refused_in_a_row = 0
@@ -144,8 +144,7 @@ class VideoTrainer:
         self._scaler.scale(loss).backward()
 
     def _precision(self) -> torch.autocast:
-        precision = self.preset.schedule.precision
-        return torch.autocast(self.processes.device.type, dtype=_PRECISIONS[precision], enabled=precision != "float32")
+        return autocast(self.processes.device, self.preset.schedule.precision)
 
     def _apply(self) -> bool:
         """Take a step of both optimizers; refuse it, and return False, if a gradient is not finite."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from renderer.train.annotation import AnnotationConfig, cut_corners, leave_out_small, redraw, thicken
+from renderer.train.clip_plan import draw_hand
 from renderer.train.clips import Clip, redrawn
 from renderer.train.data import LabelledPhoto
 from renderer.train.preset import TrainPreset
@@ -117,9 +118,9 @@ def test_one_hand_redraws_a_clip_and_leaves_tones_where_the_class_stays(tiny: Tr
     always = changed(ALWAYS, border_period_px=8, thin_ids=(), small_area_px=0)
     toned = np.full((48, 64), 3 + 13, np.uint8)  # a dark road
     toned[10:30, 20:44] = 8 + 2 * 13  # a bright car
-    assert redrawn(np.random.default_rng(1), changed(tiny.clips, num_classes=13))(toned) is toned
+    assert redrawn(None, changed(tiny.clips, num_classes=13))(toned) is toned
     config = changed(tiny.clips, num_classes=13, annotation=always)
-    by_hand = redrawn(np.random.default_rng(1), config)
+    by_hand = redrawn(draw_hand(np.random.default_rng(1), config), config)
     drawn = by_hand(toned)
     assert np.array_equal(by_hand(toned), drawn)
     moved = drawn != toned
