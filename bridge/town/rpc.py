@@ -30,6 +30,7 @@ from bridge.carla_wire.rpc import (
 )
 from bridge.town.calls import ANSWERS, LATER, REFUSALS, Call, CallRefused
 from bridge.town.clock import Clock
+from bridge.town.door import Door
 from bridge.town.simulation import Simulation
 
 logger = logging.getLogger(__name__)
@@ -230,6 +231,7 @@ class RpcServer:
     def __init__(self, listener: socket.socket, simulation: Simulation, clock: Clock) -> None:
         self.simulation = simulation
         self._listener = listener
+        self._door = Door(listener)
         self._clock = clock
         self._connections: set[RpcConnection] = set()
         self._lock = threading.Lock()
@@ -259,6 +261,7 @@ class RpcServer:
             connection.close()
         for thread in self._threads:
             thread.join(timeout=5.0)
+        self._door.close()
 
     def forget(self, connection: RpcConnection, traffic_manager_ports: list[int]) -> None:
         """Strike out a client that has left, and the TrafficManagers that lived in it."""
@@ -270,10 +273,13 @@ class RpcServer:
 
     def _accept(self) -> None:
         while not self._is_stopping:
+            self._door.wait()
             try:
-                accepted, _address = self._listener.accept()
+                accepted = self._door.accept(len(self._connections))
             except OSError:
                 return
+            if accepted is None:
+                continue
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_TIMEOUT_S, 0))
             connection = RpcConnection(self, accepted)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 from bridge.carla_wire.streams import SNAPSHOT_STREAM_ID, pack_size, unpack_stream_id
+from bridge.town.door import Door
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class StreamHub:
 
     def __init__(self, listener: socket.socket, on_subscribed: Callable[[int], bytes | None]) -> None:
         self._listener = listener
+        self._door = Door(listener)
         self._on_subscribed = on_subscribed
         self._lock = threading.Lock()
         self._subscribed = threading.Condition(self._lock)
@@ -99,8 +101,8 @@ class StreamHub:
 
     def start(self) -> None:
         """Begin to accept subscriptions."""
+        self._wake_in.setblocking(False)
         for listening in (self._listener, self._wake_in):
-            listening.setblocking(False)
             self._selector.register(listening, selectors.EVENT_READ)
         self._thread.start()
 
@@ -209,8 +211,10 @@ class StreamHub:
 
     def _accept(self) -> None:
         try:
-            connection, _address = self._listener.accept()
+            connection = self._door.accept(len(self._selector.get_map()))
         except OSError:
+            return
+        if connection is None:
             return
         self.accepted += 1
         connection.setblocking(False)
@@ -290,3 +294,4 @@ class StreamHub:
         self._selector.close()
         for sock in (self._listener, self._wake_in, self._wake_out):
             sock.close()
+        self._door.close()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import resource
+import select
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +21,9 @@ import pytest
 
 from bridge.carla_wire.methods import METHODS
 from bridge.carla_wire.rpc import encode_request
-from bridge.carla_wire.streams import pack_stream_id
+from bridge.carla_wire.streams import StreamToken, pack_stream_id
 from bridge.protocol.errors import SimulatorError
+from bridge.town import door
 from bridge.town.server import TownServer
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "carla"
@@ -282,3 +287,44 @@ def test_server_stops_and_its_port_is_free_again(painter, connect) -> None:
     again.start()
     assert_well(connect(port))
     again.stop()
+
+
+def wait_until_turned_away(sockets: list[socket.socket]) -> None:
+    """Wait until the server has closed one of the connections; the test fails if it keeps all of them."""
+    watched = select.poll()
+    for connection in sockets:
+        watched.register(connection, select.POLLIN)
+    assert watched.poll(20_000), "nobody was turned away"
+
+
+def test_whoever_holds_every_connection_harms_nobody_who_comes_later(connect) -> None:
+    command = [sys.executable, str(Path(__file__).with_name("capture_town.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as town:
+        assert town.stdout is not None
+        port = int(town.stdout.readline().split()[1])
+        good = connect(port)
+        info = METHODS["get_episode_info"].decode_reply(msgpack.packb(good.call("get_episode_info")))
+        resource.prlimit(town.pid, resource.RLIMIT_NOFILE, (64, 64))
+        for target in (port, StreamToken.unpack(info.token.data).port):
+            with contextlib.ExitStack() as greedy:
+                held = [greedy.enter_context(socket.create_connection(("127.0.0.1", target), 20.0)) for _ in range(80)]
+                wait_until_turned_away(held)
+                assert_well(good)
+            assert_well_for_a_new_client(connect, port)
+
+
+def assert_well_for_a_new_client(connect: Callable[..., RawClient], port: int) -> None:
+    """Connect until the server has noticed that others have gone; the test fails if it never does."""
+    deadline_s = time.monotonic() + 20.0
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(ConnectionError):
+            return assert_well(connect(port))
+    pytest.fail("a new client is not served")
+
+
+def test_a_port_keeps_so_many_connections_and_no_more(town, good, connect, monkeypatch) -> None:
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 3)
+    assert_well(connect())
+    assert_well(connect())
+    assert connect().is_closed()
+    assert_well(good)
