@@ -41,16 +41,19 @@ class Cockpit:
             wishes = Wishes(self._drive, self._composer, window)
             window.take_mouse = lambda event: wishes.take_mouse(event) or screen.take(event)
             self._drive.take_controls(seat.sample)
+            self._drive.timewarp.follow_devices(seat.glance)
             while self._drive.running:
+                next_s = time.monotonic() + REFRESH_S
                 screen.show(0.0)
                 wishes.frame = screen.frame
-                closed = self._read_until_next(window, screen, seat, wishes) or closed
+                closed = self._read_until(next_s, window, screen, seat, wishes) or closed
         return closed
 
-    def _read_until_next(self, window: Window, screen: Screen, seat: Seat, wishes: Wishes) -> bool:
-        """Take keys, mouse and pads until there is a pair to show or it is time to refresh; return whether to quit."""
+    def _read_until(self, next_s: float, window: Window, screen: Screen, seat: Seat, wishes: Wishes) -> bool:
+        """Take keys, mouse and pads, once at least, until there is a pair to show or it is time for the next picture;
+        return whether to quit.
+        """
         quits = False
-        end_s = time.monotonic() + REFRESH_S
         while True:
             for action in window.take_keys(seat):
                 if action is Action.QUIT:
@@ -59,7 +62,7 @@ class Cockpit:
                 elif not wishes.act(action):
                     screen.act(action)
             seat.was_read()
-            left_s = end_s - time.monotonic()
+            left_s = next_s - time.monotonic()
             if quits or left_s <= 0.0 or self._display.wait(min(READ_EVERY_S, left_s)) is not None:
                 return quits
             if self._drive.timewarp.stale:

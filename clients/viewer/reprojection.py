@@ -138,6 +138,18 @@ def carried(geometry: Geometry, world_from_camera: Matrix, bodies: tuple[BodyPos
     return background if geometry.owners is None else _with_bodies(background, geometry, moved)
 
 
+def places_nearby(geometry: Geometry, world_from_camera: Matrix, bodies: tuple[BodyPose, ...]) -> Places:
+    """Return where what a camera sees from a pose very close by is in a frame: `carried`, and then `places_in`, in one.
+
+    For less than a tick's motion: each pixel takes the surface that one look-up finds, so that beside what is near a
+    few pixels are stretched instead of hidden.
+    """
+    there = geometry.with_poses(world_from_camera, bodies)
+    places = places_in(geometry, there)
+    owners = None if geometry.owners is None else picked(geometry.owners, places)
+    return places_in(geometry, replace(there, inverse_depth=picked(geometry.inverse_depth, places), owners=owners))
+
+
 def nearest_source(sources: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Return, for a plane of (H,W), which source is nearest to each pixel, as a number, and the sources' pixels.
 

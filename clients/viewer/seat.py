@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 
 import pygame
 
 from bridge.prefetch import ControlSample
+from bridge.protocol.frames import EgoControl
 from clients.viewer.controls import KeyboardDriver
 from clients.viewer.keys import Action
 from clients.viewer.pads import Pads
@@ -62,12 +64,21 @@ class Seat:
         with self._lock:
             self._read_s = time.monotonic()
 
+    def glance(self) -> ControlSample:
+        """Return what `sample` would, without counting the time as driven: for whoever only looks ahead."""
+        with self._lock:
+            wish = copy.copy(self.keyboard).step(min(_LONGEST_STEP_S, time.monotonic() - self._stepped_s))
+            return self._wish(wish)
+
     def sample(self) -> ControlSample:
         """Return the wish now, None in it for the autopilot, and when the devices were read."""
         with self._lock:
             now_s = time.monotonic()
             control = self.keyboard.step(min(_LONGEST_STEP_S, now_s - self._stepped_s))
             self._stepped_s = now_s
-            if self._pad_drives and self._pads is not None:
-                control = self._pads.control(reverse=control.reverse, gear=control.gear) or control
-            return ControlSample(control if self.keyboard.driving else None, self._read_s)
+            return self._wish(control)
+
+    def _wish(self, control: EgoControl) -> ControlSample:
+        if self._pad_drives and self._pads is not None:
+            control = self._pads.control(reverse=control.reverse, gear=control.gear) or control
+        return ControlSample(control if self.keyboard.driving else None, self._read_s)

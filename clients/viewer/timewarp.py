@@ -3,6 +3,7 @@
 Depth and poses say exactly where each surface of the newest frame was in the picture that was synthesized last; what
 was not visible there is taken from the picture before it, and what neither saw from the nearest surface of its class.
 A tick's poses are known before its cameras have drawn: until they have, the newest frame's surfaces are carried on.
+Where somebody drives, the poses are carried on to now, by the steering as it was read just before each picture.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from numpy.typing import NDArray
 
 from bridge.breaks import break_between
 from bridge.prefetch import ControlSample, ControlSource, Street
-from bridge.protocol.frames import BodyPose, EgoControl, FramePair, SensorFrame
-from clients.viewer.reprojection import Geometry, Places, carried, nearest_source, places_in, visible_in
+from bridge.protocol.frames import EgoControl, FramePair, SensorFrame
+from clients.viewer.reprojection import Geometry, Places, carried, nearest_source, places_in, places_nearby, visible_in
+from clients.viewer.ticks import Pose, Tick
+from clients.viewer.timewarp_figures import TimewarpFigures
 
 LONGEST_S: Final = 1.0  # of simulation time: older pictures show nothing of the street ahead
 FURTHEST_TICKS: Final = 3
 FURTHEST_M: Final = 5.0  # that surfaces are carried ahead of their frame
 HISTORY_SHARE: Final = 0.002  # of the picture that must be missing before an older picture is asked
 CLASS_SHARE: Final = 5e-4  # of the picture that must be missing of a class for it to be filled from its own kind
-REMEMBERED: Final = 4096  # displayed pictures whose times are kept
 TOLD_EVERY_S: Final = 0.5
-
-Pose = tuple[NDArray[np.float64], tuple[BodyPose, ...]]
+EDGES: Final = cv2.BORDER_REPLICATE  # what was beyond a picture looks like its outermost pixels
 
 
 def warp(
@@ -83,14 +84,22 @@ def _fill_from(
 
 
 @dataclass(frozen=True)
-class _Tick:
-    """A tick whose pictures may still be drawn: its id, its poses if they are known, when the driver's devices had been
-    read that it was driven by, and when its poses were known (monotonic)."""
+class _Made:
+    """A pair made of others, the geometry that it is seen from, and the id of the frame or tick whose pose that is."""
 
-    frame_id: int
-    pose: Pose | None
+    pair: FramePair
+    here: Geometry
+    pose_id: int
+
+
+@dataclass(frozen=True)
+class _Foreseen:
+    """A pair as it is seen from where the car is by now: the tick that was known last, and when the devices had been
+    read that it was carried on by (monotonic)."""
+
+    pair: FramePair
+    pose_id: int
     read_s: float
-    known_s: float
 
 
 class Timewarp:
@@ -102,43 +111,47 @@ class Timewarp:
     def __init__(self, *, enabled: bool = False) -> None:
         self.enabled = enabled
         self._frame: SensorFrame | None = None
-        self._tick: _Tick | None = None
-        self._looked_at: tuple[SensorFrame | None, _Tick | None] = None, None
-        self._read_s = 0.0
-        self._ticks: deque[_Tick] = deque(maxlen=64)
+        self._tick: Tick | None = None
+        self._looked_at: tuple[SensorFrame | None, Tick | None] = None, None
+        self._sampled = ControlSample(None, 0.0)
+        self._step_s = 0.0
+        self._ticks: deque[Tick] = deque(maxlen=64)
         self._pairs: list[tuple[FramePair, Geometry]] = []
         self._geometry: tuple[SensorFrame, Geometry | None] | None = None
-        self._made: tuple[object, ...] = ()
-        self._made_pair: FramePair | None = None
-        self._made_at_id = 0
+        self._made_of: tuple[object, ...] = ()
+        self._made: _Made | None = None
+        self._devices: ControlSource | None = None
+        self._foreseen: _Foreseen | None = None
         self._shown_id = 0
-        self._lags: deque[int] = deque(maxlen=REMEMBERED)
-        self._input_to_display_ms: deque[float] = deque(maxlen=REMEMBERED)
-        self._pose_to_display_ms: deque[float] = deque(maxlen=REMEMBERED)
-        self._cost_ms: deque[float] = deque(maxlen=REMEMBERED)
-        self._num_shown = self._num_poses = 0
+        self._figures = TimewarpFigures()
         self._told, self._told_s = "", 0.0
 
     # -- in the capture thread -----------------------------------------------------------------------------------
 
     def watch(self, street: Street, pose: Callable[[], Pose | None]) -> Street:
         """Return a street that tells of each tick's poses (`pose` is asked after each) and of each frame."""
+        self._step_s = street.fixed_delta_s
         return _WatchedStreet(street, pose, self)
 
     def watch_controls(self, source: ControlSource) -> ControlSource:
-        """Return the same driver; when the devices were read is remembered."""
+        """Return the same driver; what was wished, and when the devices were read, is remembered."""
 
         def sample() -> ControlSample:
-            sampled = source()
-            self._read_s = sampled.read_s
-            return sampled
+            self._sampled = source()
+            return self._sampled
 
         return sample
 
     def ticked(self, frame_id: int, pose: Callable[[], Pose | None], began_s: float) -> None:
         """Take the poses of a tick that began then."""
-        read_s = self._read_s if 0.0 <= began_s - self._read_s < LONGEST_S else began_s
-        tick = _Tick(frame_id, pose() if self.enabled else None, read_s, time.monotonic())
+        sampled, here = self._sampled, pose() if self.enabled else None
+        read_s = sampled.read_s if 0.0 <= began_s - sampled.read_s < LONGEST_S else began_s
+        steer = None if sampled.control is None else sampled.control.steer
+        last, now_s = self._tick, time.monotonic()
+        tick = Tick(frame_id, here, read_s, now_s) if last is None else last.next(frame_id, here, read_s, now_s, steer)
+        if last is not None and last.course is not None and tick.course is not None and here is not None:
+            self._figures.foresaw(last.course, here[0], steer)
+        tick = tick.beginning(self._step_s)
         self._ticks.append(tick)
         self._tick = tick
 
@@ -147,6 +160,10 @@ class Timewarp:
         self._frame = frame
 
     # -- in the window's thread ----------------------------------------------------------------------------------
+
+    def follow_devices(self, source: ControlSource) -> None:
+        """Ask this what the driver wishes now, before each picture, and show the street from where that leads to."""
+        self._devices = source
 
     def take(self, pair: FramePair) -> None:
         """Keep a pair that the drive handed over; one without a synthesized picture ends what was kept."""
@@ -168,13 +185,18 @@ class Timewarp:
         if not self.enabled or not self._pairs or frame is None or self._reason_not_to(frame):
             return None
         ahead = tick if tick is not None and _follows(tick, frame) else None
+        wish = self._wish(frame, tick)
+        if wish is not None:
+            ahead = None  # the way from the frame's pose to now is one, with or without a tick in between
         sources = (self._pairs[0][0], frame, None if ahead is None else ahead.frame_id)
-        if self._made_pair is None or any(a is not b and a != b for a, b in zip(sources, self._made, strict=True)):
+        if self._made is None or any(a is not b and a != b for a, b in zip(sources, self._made_of, strict=True)):
             start_s = time.perf_counter()
-            self._made_pair = self._make(frame, ahead)
-            self._made, self._made_at_id = sources, frame.frame_id if ahead is None else ahead.frame_id
-            self._cost_ms.append((time.perf_counter() - start_s) * 1e3)
-        return self._made_pair
+            self._made, self._made_of = self._make(frame, ahead), sources
+            self._figures.add("warp_ms", (time.perf_counter() - start_s) * 1e3)
+        if self._made is None:
+            return None
+        self._foreseen = None if wish is None or tick is None else self._foresee(self._made, tick, wish)
+        return self._made.pair if self._foreseen is None else self._foreseen.pair
 
     @property
     def shown_id(self) -> int:
@@ -183,22 +205,32 @@ class Timewarp:
 
     @property
     def stale(self) -> bool:
-        """Whether there is something newer to show than what was shown."""
-        return self.enabled and (self._frame is not self._looked_at[0] or self._tick is not self._looked_at[1])
+        """Whether there is something newer to show than what was shown; no, where every picture is of now anyway."""
+        return (
+            self.enabled
+            and self._foreseen is None
+            and (self._frame is not self._looked_at[0] or self._tick is not self._looked_at[1])
+        )
 
     def shown(self, pair: FramePair) -> None:
         """Say that a pair is on the screen now."""
-        frame_id = self._made_at_id if pair is self._made_pair else pair.sensor.frame_id
+        foreseen, made, figures = self._foreseen, self._made, self._figures
+        of_now = foreseen is not None and pair is foreseen.pair
+        frame_id = made.pose_id if made is not None and pair is made.pair else pair.sensor.frame_id
         now_s, newest = time.monotonic(), self._tick
-        self._num_shown += 1
+        figures.num_drawn += 1
         if newest is not None:
-            self._lags.append(max(0, newest.frame_id - frame_id))
+            figures.add("lag_ticks", max(0, newest.frame_id - frame_id))
+        if foreseen is not None and of_now:
+            frame_id = foreseen.pose_id
+            figures.foreseen_shown(foreseen.read_s, now_s)
         if frame_id > self._shown_id:
-            self._num_poses += 1
+            figures.num_poses += 1
             tick = next((tick for tick in tuple(self._ticks) if tick.frame_id == frame_id), None)
             if tick is not None:
-                self._input_to_display_ms.append((now_s - tick.read_s) * 1e3)
-                self._pose_to_display_ms.append((now_s - tick.known_s) * 1e3)
+                figures.add("pose_to_display_ms", (now_s - tick.known_s) * 1e3)
+                if not of_now:
+                    figures.add("input_to_display_ms", (now_s - tick.read_s) * 1e3)
         self._shown_id = frame_id
 
     def told(self) -> str:
@@ -207,27 +239,13 @@ class Timewarp:
         if not self.enabled:
             self._told, self._told_s = "", 0.0
         elif now_s - self._told_s >= TOLD_EVERY_S:
-            moved = self._made_at_id - self._pairs[0][0].sensor.frame_id if self._pairs and self._made_pair else 0
-            cost_ms = float(np.median(self._cost_ms)) if self._cost_ms else 0.0
-            self._told, self._told_s = f"{moved} ticks in {cost_ms:.0f} ms", now_s
+            moved = self._made.pose_id - self._pairs[0][0].sensor.frame_id if self._pairs and self._made else 0
+            self._told, self._told_s = f"{moved} ticks in {self._figures.median('warp_ms'):.0f} ms", now_s
         return self._told
 
     def report(self) -> Mapping[str, float]:
-        """Return what was shown: pictures drawn, poses among them, how many ticks the shown pose was behind the newest
-        one (mean, p95), from reading the devices to the first picture driven by it (ms, p50, p95), the part of that
-        after the simulator's tick, which is the viewer's own (ms, p50, p95), and the cost of a warp (ms, median).
-        """
-        figures: dict[str, float] = {"drawn": self._num_shown, "poses": self._num_poses}
-        if self._lags:
-            figures |= {"lag_ticks": float(np.mean(self._lags)), "lag_ticks_p95": _p95(self._lags)}
-        if self._input_to_display_ms:
-            times = self._input_to_display_ms
-            figures |= {"input_to_display_ms_p50": float(np.median(times)), "input_to_display_ms_p95": _p95(times)}
-            times = self._pose_to_display_ms
-            figures |= {"pose_to_display_ms_p50": float(np.median(times)), "pose_to_display_ms_p95": _p95(times)}
-        if self._cost_ms:
-            figures["warp_ms"] = float(np.median(self._cost_ms))
-        return {name: round(value, 2) for name, value in figures.items()}
+        """Return what was shown and what it cost; see `TimewarpFigures.report`."""
+        return self._figures.report()
 
     def _reason_not_to(self, frame: SensorFrame) -> str:
         source = self._pairs[0][0].sensor
@@ -238,22 +256,44 @@ class Timewarp:
         reason = break_between(source, frame)
         return "" if reason in ("", "frames are missing", "the edits changed") else reason
 
-    def _make(self, frame: SensorFrame, ahead: _Tick | None) -> FramePair | None:
+    def _make(self, frame: SensorFrame, ahead: Tick | None) -> _Made | None:
         if self._geometry is None or self._geometry[0] is not frame:
             self._geometry = frame, Geometry.of(frame)
         here = self._geometry[1]
         newest, _ = self._pairs[0]
         if here is None or newest.rendered is None:
             return None
+        pose_id = frame.frame_id
         if ahead is not None and ahead.pose is not None:
-            here = carried(here, *ahead.pose)
+            here, pose_id = carried(here, *ahead.pose), ahead.frame_id
         elif frame.frame_id == newest.sensor.frame_id:
-            return newest
+            return _Made(newest, here, pose_id)
         pictures = [(pair.rendered.rgb, geometry) for pair, geometry in self._pairs if pair.rendered is not None]
         rgb, missing = warp(pictures, here)
         mask = np.where(missing, np.uint8(255), np.uint8(0))
         rendered = replace(newest.rendered, frame_id=frame.frame_id, rgb=rgb, occlusion_mask=mask)
-        return FramePair(frame, rendered, newest.age_ms, newest.notice)
+        return _Made(FramePair(frame, rendered, newest.age_ms, newest.notice), here, pose_id)
+
+    def _wish(self, frame: SensorFrame, tick: Tick | None) -> ControlSample | None:
+        """Return what the driver wishes now, if that says where a frame's camera will be; None for an autopilot's."""
+        if self._devices is None or tick is None or tick.course is None:
+            return None
+        if tick.frame_id != frame.frame_id and not _follows(tick, frame):
+            return None
+        sampled = self._devices()
+        return sampled if sampled.control is not None else None
+
+    def _foresee(self, made: _Made, tick: Tick, wish: ControlSample) -> _Foreseen | None:
+        """Return a pair moved on to where the driver has got to by now."""
+        start_s, rendered = time.perf_counter(), made.pair.rendered
+        poses = tick.foreseen(time.monotonic(), None if wish.control is None else wish.control.steer)
+        if poses is None or rendered is None:
+            return None
+        places = _places_at_size(places_nearby(made.here, *poses), rendered.rgb.shape)
+        moved = cv2.remap(rendered.rgb, places.column_px, places.row_px, cv2.INTER_LINEAR, borderMode=EDGES)
+        pair = replace(made.pair, rendered=replace(rendered, rgb=np.asarray(moved, np.uint8)))
+        self._figures.add("foresee_ms", (time.perf_counter() - start_s) * 1e3)
+        return _Foreseen(pair, tick.frame_id, wish.read_s)
 
 
 class _WatchedStreet:
@@ -292,7 +332,7 @@ class _WatchedStreet:
         self._street.respawn()
 
 
-def _follows(tick: _Tick, frame: SensorFrame) -> bool:
+def _follows(tick: Tick, frame: SensorFrame) -> bool:
     """Whether a tick's poses are those of a frame that comes right after this one."""
     if tick.pose is None or not frame.frame_id < tick.frame_id <= frame.frame_id + FURTHEST_TICKS:
         return False
@@ -304,7 +344,7 @@ def _moved(rgb: NDArray[np.uint8], geometry: Geometry, here: Geometry) -> tuple[
     places = places_in(geometry, here)
     missing = ~visible_in(geometry, here, places)
     places, missing = _places_at_size(places, rgb.shape), _at_size(missing.view(np.uint8), rgb.shape).view(np.bool_)
-    moved = cv2.remap(rgb, places.column_px, places.row_px, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(rgb, places.column_px, places.row_px, cv2.INTER_CUBIC, borderMode=EDGES)
     return np.asarray(moved, np.uint8), missing
 
 
@@ -326,7 +366,3 @@ def _at_size(plane: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
     if plane.shape == shape[:2]:
         return plane
     return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
-
-
-def _p95(values: deque[int] | deque[float]) -> float:
-    return float(np.percentile(values, 95))

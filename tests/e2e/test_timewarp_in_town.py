@@ -68,6 +68,7 @@ def test_the_window_shows_where_the_car_is_at_five_neural_frames_a_second(
 ) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setattr(Seat, "sample", lambda seat: turning())
+    monkeypatch.setattr(Seat, "glance", lambda seat: turning())
     generator = HeldGenerator()
     frames: dict[int, SensorFrame] = {}
     shown: dict[int, FramePair] = {}
@@ -102,6 +103,9 @@ def test_the_window_shows_where_the_car_is_at_five_neural_frames_a_second(
     assert report["poses"] >= 1.5 * pictures, "the window shows no more poses than there are pictures"
     assert report["lag_ticks"] <= 1
     assert np.mean(shares) > 0.93
+    assert report["foreseen"] > 1.5 * NUM_TICKS, "between two ticks the window stands still"
+    assert report["foreseen_off_m_p95"] < 0.5 * report["held_off_m_p95"]
+    assert report["foreseen_off_deg_p95"] < 0.5 * report["held_off_deg_p95"]
 
 
 def turning() -> ControlSample:

@@ -210,6 +210,18 @@ def test_every_driving_key_changes_what_is_driven(drive: Drive, monkeypatch: pyt
         assert seat.sample().control not in (None, before)
 
 
+def test_a_glance_at_the_wheel_does_not_turn_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    seat = Seat()
+    seat.press(pygame.K_d)
+    now_s += 0.1
+    glances = [seat.glance().control for _ in range(3)]
+    assert glances[0] is not None
+    assert glances[0].steer > 0.0
+    assert glances == [seat.sample().control] * 3
+
+
 def test_the_age_of_input_is_that_of_the_last_reading() -> None:
     seat = Seat()
     seat.was_read()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from bridge.prefetch import ControlSample
 from bridge.protocol.frames import EgoControl, FramePair, RenderedFrame, SensorFrame
+from clients.viewer import timewarp as timewarp_module
 from clients.viewer.reprojection import Geometry, carried
 from clients.viewer.timewarp import Pose, Timewarp, fill_from_class, warp
 from tests.unit.gap.drawn_drives import CAR, CAR_ID, Camera, see
@@ -190,3 +192,83 @@ def test_without_depth_pictures_are_shown_as_they_come() -> None:
     timewarp.take(pair(replace(at(1), depth_m=None)))
     timewarp.captured(replace(at(2), depth_m=None))
     assert timewarp.pair() is None
+
+
+class Clock:
+    """The time, that passes when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        monkeypatch.setattr(timewarp_module.time, "monotonic", lambda: self.now_s)
+
+
+class Driven:
+    """A drive at 10 m/s and 20 ticks a second whose newest picture is on the screen, by a driver who steers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock, self.steer = Clock(monkeypatch), 0.0
+        self.timewarp, street = Timewarp(enabled=True), Street()
+        self.watched = self.timewarp.watch(street, street.pose)
+        self.sample = self.timewarp.watch_controls(self.glance)
+        self.timewarp.follow_devices(self.glance)
+        for _ in range(4):
+            self.tick()
+
+    def glance(self) -> ControlSample:
+        return ControlSample(EgoControl(throttle=0.5, steer=self.steer), self.clock.now_s)
+
+    def tick(self) -> None:
+        self.clock.now_s += self.watched.fixed_delta_s
+        self.sample()
+        self.frame = self.watched.read(self.watched.tick(None))
+        self.timewarp.take(pair(self.frame))
+
+    def shown(self) -> np.ndarray:
+        shown = self.timewarp.pair()
+        assert shown is not None
+        self.timewarp.shown(shown)
+        return synthesized(shown)
+
+
+def test_between_two_ticks_the_street_comes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Driven(monkeypatch)
+    np.testing.assert_array_equal(drive.shown(), picture(drive.frame))
+    drive.clock.now_s += 0.025
+    half_way = picture(see(Camera((drive.frame.frame_id + 0.5) * STEP_M), drive.frame.frame_id))
+    assert error(drive.shown(), half_way) < 0.5 * error(picture(drive.frame), half_way)
+    drive.clock.now_s += 0.025
+    at_next = drive.shown()
+    assert error(at_next, picture(at(drive.frame.frame_id + 1))) < 0.5 * error(at_next, picture(drive.frame))
+    drive.clock.now_s += 3.0  # the simulator stands still: no further than its next tick
+    np.testing.assert_array_equal(drive.shown(), at_next)
+
+
+def test_steering_is_seen_before_the_simulator_has_ticked(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive, seen = Driven(monkeypatch), []
+    for steer in (-0.5, 0.5):
+        drive.clock.now_s += 0.02
+        drive.steer = steer
+        seen.append(cv2.cvtColor(drive.shown(), cv2.COLOR_RGB2GRAY).astype(np.float32))
+    (right_px, _), _ = cv2.phaseCorrelate(*seen, cv2.createHanningWindow(seen[0].shape[::-1], cv2.CV_32F))
+    assert right_px < -0.5, "who steers to the right sees the street go to the left"
+
+
+def test_how_long_an_input_waits_counts_from_when_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Driven(monkeypatch)
+    for _ in range(20):
+        drive.clock.now_s += 0.016
+        shown = drive.timewarp.pair()
+        assert shown is not None
+        drive.clock.now_s += 0.004  # to draw it
+        drive.timewarp.shown(shown)
+    report = drive.timewarp.report()
+    assert report["foreseen"] == 20
+    assert report["input_to_display_ms_p50"] == pytest.approx(4.0 + 10.0, abs=0.1), "the mean wait is half of 20 ms"
+    assert report["input_to_display_ms_p95"] == pytest.approx(4.0 + 20.0 * 0.875, abs=0.1)
+
+
+def test_an_autopilots_street_stays_until_its_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Driven(monkeypatch)
+    drive.timewarp.follow_devices(lambda: ControlSample(None, drive.clock.now_s))
+    drive.clock.now_s += 0.025
+    np.testing.assert_array_equal(drive.shown(), picture(drive.frame))
