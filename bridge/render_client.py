@@ -6,16 +6,12 @@ it must be used from one thread. ZeroMQ connects and reconnects in its own threa
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
-import numpy as np
 import zmq
 from numpy.typing import NDArray
 
@@ -28,10 +24,9 @@ from bridge.protocol.errors import (
     VidriveError,
     WireError,
 )
-from bridge.protocol.frames import RenderedFrame, SensorFrame
+from bridge.protocol.frames import SensorFrame
 from bridge.protocol.messages import (
     Bye,
-    Codec,
     Hello,
     Looked,
     ModelCard,
@@ -41,32 +36,15 @@ from bridge.protocol.messages import (
     Rendered,
     Welcome,
 )
-from bridge.protocol.shared_memory import PicturePlaces, SharedMemory
+from bridge.render_answer import Answer, RequestInFlight
 from bridge.render_link import RenderLink
 from bridge.render_looks import LookWishes
+from bridge.render_memory import RenderMemory
 from bridge.render_request import make_request, refuse_mismatch
 
 DEFAULT_ANSWER_TIMEOUT_S: Final = 5.0
 LOADING_PATIENCE: Final = 12  # times that, while the server loads a look beside its frames
 NO_SESSION: Final = "no-session"  # the server forgot this client: it says hello again
-
-Answer: TypeAlias = RenderedFrame | Refusal
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The one request in flight; `arrays` keeps the planes alive until it is answered."""
-
-    frame_id: int
-    sequence: int
-    wire_sequence: int
-    size_hw: tuple[int, int]
-    picture_offset_bytes: int | None
-    arrays: Sequence[NDArray]
-    card: ModelCard
-    style: str
-    prepare_ms: float
-    sent_s: float
 
 
 class RenderClient:
@@ -98,15 +76,12 @@ class RenderClient:
         self.endpoint = endpoint
         self.num_lost = 0
         self._hello = Hello(client=name, model=model, picture_codec=picture_codec)
-        self._label_codec: Codec = "raw" if sockets.stays_on_host(endpoint) else "lz4"
-        self._memory: SharedMemory | None = None
-        self._places = PicturePlaces()
-        self._shares_memory = False
+        self._memory = RenderMemory(endpoint, picture_codec)
         self._server_key = sockets.load_public_key(server_key) if server_key else None
         self._answer_timeout_s = answer_timeout_s
         self._card: ModelCard | None = None
         self._problem: VidriveError | None = None
-        self._request: _Request | None = None
+        self._request: RequestInFlight | None = None
         self._answers: list[Answer] = []
         self._hello_due = False
         self._hello_sent_s: float | None = None
@@ -189,14 +164,13 @@ class RenderClient:
         if sequence != self._caller_sequence:
             self._caller_sequence = sequence
             self._wire_sequence += 1
-        codec = "shared" if self._shares_memory else self._label_codec
-        look = self.looks.in_use
-        message, arrays = make_request(self._card, frame, self._wire_sequence, codec, look, self._places)
-        frames = wire.encode(message, arrays, self._memory.buffer if self._memory else None)
+        codec, look, places = self._memory.codec, self.looks.in_use, self._memory.places
+        message, arrays = make_request(self._card, frame, self._wire_sequence, codec, look, places)
+        frames = wire.encode(message, arrays, self._memory.buffer)
         prepare_ms = (time.perf_counter() - start_s) * 1e3
         if not self._link.send(frames):
             return False
-        self._request = _Request(
+        self._request = RequestInFlight(
             frame_id=frame.frame_id,
             sequence=sequence,
             wire_sequence=self._wire_sequence,
@@ -248,8 +222,7 @@ class RenderClient:
             self._link.send(wire.encode(Bye()))
         self._link.close()
         self._context.term()
-        if self._memory:
-            self._memory.close()
+        self._memory.close()
 
     def __enter__(self) -> RenderClient:
         return self
@@ -265,22 +238,13 @@ class RenderClient:
         return self._card is not None, self._request is not None
 
     def _open(self) -> None:
-        self._offer_memory()
+        self._hello = msgspec.structs.replace(self._hello, memory=self._memory.offer_anew())
         try:
             self._link = RenderLink(self._context, self.endpoint, self._server_key)
         except UsageError:
+            self._memory.close()
             self._context.term()
             raise
-
-    def _offer_memory(self) -> None:
-        """Offer fresh shared memory, if the server can be on this host only; a lost one may still write to its."""
-        if self._memory:
-            self._memory.close()
-        self._memory, self._shares_memory, self._places = None, False, PicturePlaces()
-        if self.endpoint.startswith("ipc:") and self._hello.picture_codec == "raw":
-            with contextlib.suppress(OSError):  # then the planes go through the socket
-                self._memory = SharedMemory()
-        self._hello = msgspec.structs.replace(self._hello, memory=self._memory.offer if self._memory else None)
 
     def _lose(self) -> None:
         """Throw the connection away, and with it every answer that may still be on its way."""
@@ -346,14 +310,13 @@ class RenderClient:
 
     def _take(self, frames: list[zmq.Frame]) -> None:
         try:
-            memory = self._memory.buffer if self._memory else None
-            message, planes = wire.decode([frame.buffer for frame in frames], memory)
+            message, planes = wire.decode([frame.buffer for frame in frames], self._memory.buffer)
         except WireError as error:
             self._problem = error
             return
         if isinstance(message, Welcome):
             self._card, self._problem, self._hello_sent_s = message.card, None, None
-            self._shares_memory = message.shares_memory and self._memory is not None
+            self._memory.accepted(message.shares_memory)
             self.looks.welcomed(message)
         elif isinstance(message, Looked):
             if self.looks.granted(message) and self._card is not None:
@@ -366,35 +329,9 @@ class RenderClient:
 
     def _take_rendered(self, message: Rendered, planes: dict[PlaneName, NDArray]) -> None:
         request = self._request
-        if request is None or (message.sequence, message.frame_id) != (request.wire_sequence, request.frame_id):
-            return
-        self._request = None
-        rgb = planes.get("rgb")
-        if rgb is None or rgb.shape != (*request.size_hw, 3) or rgb.dtype != np.uint8:
-            self._answers.append(
-                Refusal(code="bad-answer", message="the server's picture does not fit", frame_id=request.frame_id)
-            )
-            return
-        if message.planes[0].codec == "shared":
-            offset_bytes = message.planes[0].offset_bytes
-            if offset_bytes == request.picture_offset_bytes:
-                self._places.lend(offset_bytes, rgb)
-            else:
-                rgb = rgb.copy()  # it lies where no place was kept for it
-                rgb.flags.writeable = False
-        round_trip_ms = (time.monotonic() - request.sent_s) * 1e3
-        self._answers.append(
-            RenderedFrame(
-                frame_id=message.frame_id,
-                sequence=request.sequence,
-                rgb=rgb,
-                stages_ms={"prepare": request.prepare_ms, **message.stages_ms, "round_trip": round_trip_ms},
-                occlusion_mask=planes.get("occlusion_mask"),
-                reset=message.reset,
-                card=request.card,
-                style=request.style,
-            )
-        )
+        if request is not None and request.asked_for(message):
+            self._request = None
+            self._answers.append(request.answer(message, planes, self._memory))
 
     def _take_refusal(self, message: Refusal) -> None:
         if self.looks.refused(message):
