@@ -1,4 +1,4 @@
-"""Addresses as people type them."""
+"""Addresses and seeds as people type them."""
 
 from __future__ import annotations
 
@@ -11,3 +11,10 @@ def metrics_address(text: str) -> tuple[str, int]:
     if not (port.isdigit() and int(port) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port such as 9464")
     return host or "127.0.0.1", int(port)
+
+
+def seed(text: str) -> int:
+    """Return a number that streets and traffic are drawn by."""
+    if not (text.isdecimal() and text.isascii() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: a number from 0 to {2**32 - 1}")
+    return int(text)

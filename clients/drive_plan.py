@@ -58,8 +58,8 @@ def make_plan(
     session_name: str,
     args: argparse.Namespace,
     *,
-    carla: tuple[str, int],
-    endpoint: str,
+    carla: tuple[str, int] = ("", 0),
+    endpoint: str = "",
     server_key: Path | None = None,
     seed: int = 0,
     num_ticks: int | None = None,
@@ -68,13 +68,9 @@ def make_plan(
 ) -> DrivePlan:
     """Return the plan of a session preset with a command's flags (see `clients.commands.drive`) on top.
 
-    Raises a VidriveError for flags that cannot work.
+    Where it is driven may be put into it later. Raises a VidriveError for flags that cannot work.
     """
-    session = load_session(session_name)
-    if args.headless or args.record is not None:
-        session = msgspec.structs.replace(session, mode="record")  # nothing is lost where nobody waits for it
-    if pace := getattr(args, "pace", None):
-        session = msgspec.structs.replace(session, mode="record" if pace == "every" else "live")
+    session = _session(session_name, args)
     if args.seconds is not None:
         num_ticks = max(1, round(args.seconds / session.fixed_delta_s))
     rig = load_rig(session.rig)
@@ -86,6 +82,8 @@ def make_plan(
         load_pad(pad)  # a mistake in it is known before anything has begun
     record: Path | None = args.record
     video = record if record is not None and record.suffix else None
+    telemetry: Path | None = getattr(args, "telemetry", None)
+    _check_writable(video, args.trace, telemetry)
     return DrivePlan(
         session=session,
         rig=rig,
@@ -100,7 +98,7 @@ def make_plan(
         record=video,
         recording=None if record is None or video is not None else _recording_wish(record),
         trace=args.trace,
-        telemetry=getattr(args, "telemetry", None),
+        telemetry=telemetry,
         metrics=getattr(args, "metrics", None),
         target_hz=getattr(args, "target_hz", None),
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
@@ -110,6 +108,24 @@ def make_plan(
         style=getattr(args, "style", ""),
         pad=pad,
     )
+
+
+def _session(name: str, args: argparse.Namespace) -> SessionPreset:
+    """The preset of that name, with the pace that the flags ask for."""
+    session = load_session(name)
+    pace = getattr(args, "pace", None)
+    if pace is None and (args.headless or args.record is not None):
+        pace = "every"  # nothing is lost where nobody waits for it
+    return msgspec.structs.replace(session, mode="record" if pace == "every" else "live") if pace else session
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Raise OutputError for a file that cannot be written, before anything has begun."""
+    for path in paths:
+        if path is not None:
+            from clients.recorder import check_writable  # only who writes files pays for it
+
+            check_writable(path)
 
 
 def _recording_wish(folder: Path) -> RecordingWish:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from clients.addresses import seed
 from clients.commands.drive import add_drive_arguments
 
 DESCRIPTION = (
@@ -23,11 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive demo`."""
     add_drive_arguments(parser)
     parser.add_argument("--model", metavar="NAME", default="", help="the generator (default: the one that ships)")
-    parser.add_argument("--seed", type=int, default=0, help="which streets, traffic and way (default: %(default)s)")
+    parser.add_argument(
+        "--seed", metavar="N", type=seed, default=0, help="which streets, traffic and way (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Start everything, drive, stop everything."""
+    from clients.drive_plan import make_plan
+    from clients.outcome import unbegun
     from clients.processes import start_servers
     from clients.viewer.window import display_missing
 
@@ -37,20 +43,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"{missing}: writing {args.record} instead of opening a window", file=sys.stderr)
     if args.headless and args.seconds is None:
         args.seconds = HEADLESS_S
-    if args.record is not None and args.record.suffix:
-        from clients.recorder import check_writable
-
-        check_writable(args.record)
+    with unbegun(as_json=args.json, model=args.model):
+        plan = make_plan(SESSION, args, seed=args.seed)
     print("starting the town and the renderer", file=sys.stderr)
     started_s = time.monotonic()
     with start_servers(args.seed, args.model) as servers:
         # Imported while the two start: it takes about as long as they do.
-        from clients.drive_plan import make_plan
-        from clients.outcome import unbegun
         from clients.report import conduct
 
         with unbegun(as_json=args.json, model=args.model):
-            address = servers.wait_ready()
+            host, port = servers.wait_ready()
             print(f"both ready after {time.monotonic() - started_s:.1f} s", file=sys.stderr)
-            plan = make_plan(SESSION, args, carla=address, endpoint=servers.endpoint, seed=args.seed)
+        plan = replace(plan, carla_host=host, carla_port=port, endpoint=servers.endpoint)
         return conduct(plan, as_json=args.json)

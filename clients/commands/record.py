@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from clients.addresses import seed
 from clients.commands.drive import CARLA_PORT, add_telemetry_arguments, picture_size, seconds
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", metavar="N", type=seconds, default=DEFAULT_S, help="simulation time (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="which streets, traffic and way (default: %(default)s)")
+    parser.add_argument(
+        "--seed", metavar="N", type=seed, default=0, help="which streets, traffic and way (default: %(default)s)"
+    )
     parser.add_argument("--size", metavar="WxH", type=picture_size, help="of the pictures (default: the rig's)")
     parser.add_argument(
         "--fit", metavar="FILE", type=Path, help="camera and traffic that vidrive gap --fit-camera found"

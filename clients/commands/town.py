@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from clients.addresses import seed
+
 DESCRIPTION = "Run the town: a street simulator that any CARLA 0.9.16 client can connect to. Ctrl-C ends it."
 
 
@@ -13,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=2000, help="CARLA's port; 0 takes a free one (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="which streets (default: %(default)s)")
+    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="which streets (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -77,3 +77,23 @@ def test_ctrl_c_ends_the_town() -> None:
         _, said = town.communicate(timeout=TIMEOUT_S)
     assert town.returncode in (0, 130)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("demo --headless --layout nope", "there is no layout 'nope'"),
+        ("demo --headless --edits nope", "nope cannot be read"),
+        ("demo --headless --pad nope", "nope cannot be read"),
+        ("demo --headless --trace /nonexistent/trace.jsonl", "/nonexistent/trace.jsonl cannot be written"),
+        ("demo --headless --record /nonexistent/drive.mp4", "/nonexistent/drive.mp4 cannot be written"),
+        ("demo --headless --seed -1", "'-1' is not a seed"),
+        ("town --seed 4294967296", "'4294967296' is not a seed"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_started(words: str, said: str) -> None:
+    run = vidrive(*words.split())
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
