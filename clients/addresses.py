@@ -5,6 +5,16 @@ from __future__ import annotations
 import argparse
 
 
+def add_metrics_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag of everything that answers Prometheus."""
+    parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        type=metrics_address,
+        help="answer Prometheus there (default host: loopback)",
+    )
+
+
 def metrics_address(text: str) -> tuple[str, int]:
     """Return host and port of `PORT` or `HOST:PORT`."""
     host, _, port = text.rpartition(":")

@@ -73,20 +73,16 @@ def make_plan(
     session = _session(session_name, args)
     if args.seconds is not None:
         num_ticks = max(1, round(args.seconds / session.fixed_delta_s))
-    rig = load_rig(session.rig)
-    if args.size is not None:
-        rig = msgspec.structs.replace(rig, width_px=args.size[0], height_px=args.size[1])
     if pad := getattr(args, "pad", ""):
         from clients.viewer.pads import load_pad
 
         load_pad(pad)  # a mistake in it is known before anything has begun
-    record: Path | None = args.record
-    video = record if record is not None and record.suffix else None
+    video, recording = _kept(args.record)
     telemetry: Path | None = getattr(args, "telemetry", None)
     _check_writable(video, args.trace, telemetry)
     return DrivePlan(
         session=session,
-        rig=rig,
+        rig=_rig(session, args.size),
         carla_host=carla[0],
         carla_port=carla[1],
         endpoint=endpoint,
@@ -96,7 +92,7 @@ def make_plan(
         picture_codec=picture_codec,
         windowed=not args.headless,
         record=video,
-        recording=None if record is None or video is not None else _recording_wish(record),
+        recording=recording,
         trace=args.trace,
         telemetry=telemetry,
         metrics=getattr(args, "metrics", None),
@@ -119,6 +115,11 @@ def _session(name: str, args: argparse.Namespace) -> SessionPreset:
     return msgspec.structs.replace(session, mode="record" if pace == "every" else "live") if pace else session
 
 
+def _rig(session: SessionPreset, size_wh: tuple[int, int] | None) -> RigPreset:
+    rig = load_rig(session.rig)
+    return rig if size_wh is None else msgspec.structs.replace(rig, width_px=size_wh[0], height_px=size_wh[1])
+
+
 def _check_writable(*paths: Path | None) -> None:
     """Raise OutputError for a file that cannot be written, before anything has begun."""
     for path in paths:
@@ -128,9 +129,12 @@ def _check_writable(*paths: Path | None) -> None:
             check_writable(path)
 
 
-def _recording_wish(folder: Path) -> RecordingWish:
+def _kept(record: Path | None) -> tuple[Path | None, RecordingWish | None]:
+    """The file of a video, or the folder of a recording, of a path that says which by its suffix."""
+    if record is None or record.suffix:
+        return record, None
     from bridge.recording.writer import prepare_folder
     from clients.recordings.sink import RecordingWish
 
-    prepare_folder(folder)  # one that is not empty is told before anything has begun
-    return RecordingWish(folder)
+    prepare_folder(record)  # one that is not empty is told before anything has begun
+    return None, RecordingWish(record)

@@ -7,13 +7,16 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clients.bench.figures import Figure, as_json, markdown, table, write_json, write_markdown
 from clients.bench.machine import describe_machine
+
+if TYPE_CHECKING:
+    from bridge.capture.presets import RigPreset
 
 DESCRIPTION = (
     "Measure on this machine what a frame costs in the town, in the generator and in everything between them, and how "
@@ -152,13 +155,20 @@ def _measure_speed_up(args: argparse.Namespace) -> Iterable[Figure]:
 
 
 def _measure(args: argparse.Namespace) -> Iterable[Figure]:
+    rig = yield from _measure_drive(args)
+    yield from _measure_town(rig, args.frames)
+    yield from _measure_viewer(args.frames)
+    yield from _measure_transport(args.frames)
+
+
+def _measure_drive(args: argparse.Namespace) -> Generator[Figure, None, RigPreset]:
+    """Town, renderer and drive, first one step after the other, then all at once; returns the rig that they had."""
     from clients.processes import start_servers
 
     with start_servers(model=args.model, backend=args.backend) as servers:
         import numpy as np
 
         from clients.bench.frame import measure_frames
-        from clients.bench.transport import measure_transport
         from clients.drive_plan import make_plan
         from clients.driving import DriveThread
 
@@ -186,16 +196,21 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
         yield Figure("synthesized frames", report.rates_hz["neural"], "Hz", goal=goal_hz, at_least=True)
         yield Figure("frame age, p50", report.frame_age_ms.p50, "ms", goal=90.0)
         yield Figure("frame age, p95", report.frame_age_ms.p95, "ms")
+    return plan.rig
 
+
+def _measure_town(rig: RigPreset, num_frames: int) -> Iterable[Figure]:
+    """The town by itself; one that ran before has left its caches warm."""
     print("the town by itself ...", file=sys.stderr)
+    import numpy as np
+
     from clients.bench.town import measure_pictures, measure_town
 
-    # the town that ran until now has left its caches warm
-    town = measure_town(plan.rig, args.frames)
+    town = measure_town(rig, num_frames)
     yield Figure("town, start to first frame", town.first_frame_s, "s", goal=5.0)
     yield Figure("town, bare tick, p50", float(np.median(town.tick_ms)), "ms", goal=1.0)
 
-    for (width, height, weather), times in measure_pictures(args.frames).items():
+    for (width, height, weather), times in measure_pictures(num_frames).items():
         goal_hz = (25.0 if width <= 512 else 8.0) if weather == "day" else 0.0
         rate_hz = 1e3 / float(np.median(times.frame_ms))
         yield Figure(f"town {width}x{height}, {weather}", rate_hz, "Hz", goal=goal_hz, at_least=True)
@@ -203,17 +218,27 @@ def _measure(args: argparse.Namespace) -> Iterable[Figure]:
             share = 100.0 * float(times.stage_ms[stage].sum() / times.frame_ms.sum())
             yield Figure(f"    of which {stage}", share, "%")
 
+
+def _measure_viewer(num_frames: int) -> Iterable[Figure]:
     print("the viewer ...", file=sys.stderr)
+    import numpy as np
+
     from clients.bench.viewer import measure_viewer
 
-    viewer = measure_viewer(args.frames)
+    viewer = measure_viewer(num_frames)
     viewer_ms, floor_ms = float(np.median(viewer.viewer_ms)), float(np.median(viewer.floor_ms))
     yield Figure("1080p in the window, processor", viewer_ms, "ms")
     yield Figure("its pixels alone, processor", floor_ms, "ms")
     yield Figure("viewer against its pixels", viewer_ms / floor_ms, "times", goal=1.5)
 
+
+def _measure_transport(num_frames: int) -> Iterable[Figure]:
     print("transport ...", file=sys.stderr)
-    transport = measure_transport(args.frames)
+    import numpy as np
+
+    from clients.bench.transport import measure_transport
+
+    transport = measure_transport(num_frames)
     product_ms, bare_ms = float(np.median(transport.product_ms)), float(np.median(transport.bare_ms))
     yield Figure("1080p label map one way, p50", product_ms, "ms")
     yield Figure("the same by bare ZeroMQ, p50", bare_ms, "ms")

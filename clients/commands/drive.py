@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.protocol.sockets import DEFAULT_ENDPOINT
-from clients.addresses import metrics_address
+from clients.addresses import add_metrics_argument
 
 DESCRIPTION = (
     "Drive in a CARLA 0.9.14-0.9.16 server or in the town, and watch the street synthesized. W A S D or the arrows "
@@ -76,12 +76,7 @@ def add_telemetry_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--telemetry", metavar="FILE", type=Path, help="write a JSON line a frame: when what happened to it, or why not"
     )
-    parser.add_argument(
-        "--metrics",
-        metavar="[HOST:]PORT",
-        type=metrics_address,
-        help="answer Prometheus there (default host: loopback)",
-    )
+    add_metrics_argument(parser)
 
 
 def add_layout_argument(parser: argparse.ArgumentParser) -> None:

@@ -64,6 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="real pictures to begin with: the first two of each sequence, in folders of the sequences' names",
     )
+    _add_look_arguments(parser)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
+    parser.add_argument(
+        "--layout", metavar="NAME", help="of a recording: a video of the viewer's picture, " + ", ".join(LAYOUTS)
+    )
+
+
+def _add_look_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what changes the pictures of a model."""
     parser.add_argument(
         "--style",
         metavar="NAME|IMAGE|SEED",
@@ -85,10 +94,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="guessed",
         help="what moves a vid2vid's last picture: its own guess, or a recording's exact depth and poses "
         "(default: %(default)s)",
-    )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
-    parser.add_argument(
-        "--layout", metavar="NAME", help="of a recording: a video of the viewer's picture, " + ", ".join(LAYOUTS)
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.protocol.sockets import DEFAULT_ENDPOINT, check_listen
-from clients.addresses import metrics_address
+from clients.addresses import add_metrics_argument
 
 if TYPE_CHECKING:
     from renderer.counts import ServerCounts
@@ -29,6 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ENDPOINT",
         help="tcp://HOST:PORT (port * takes a free one) or ipc://PATH (default: %(default)s)",
     )
+    _add_running_arguments(parser)
+    add_metrics_argument(parser)
+    parser.add_argument(
+        "--curve-secret",
+        type=Path,
+        metavar="FILE",
+        help="CURVE secret key file; needed where other machines can connect, who then need its public key",
+    )
+
+
+def _add_running_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how the model runs."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it runs (default: %(default)s)")
     parser.add_argument(
         "--backend",
@@ -59,18 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="frames of up to N waiting clients go through the network at once, for GPUs; pictures may then differ by "
         "rounding (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--metrics",
-        metavar="[HOST:]PORT",
-        type=metrics_address,
-        help="answer Prometheus there (default host: loopback)",
-    )
-    parser.add_argument(
-        "--curve-secret",
-        type=Path,
-        metavar="FILE",
-        help="CURVE secret key file; needed where other machines can connect, who then need its public key",
     )
 
 

@@ -7,7 +7,7 @@ import logging
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
@@ -92,59 +92,77 @@ def _device_ms(function: Callable[[], Results]) -> float:
     return before.elapsed_time(after)
 
 
+class Drawer(Protocol):
+    """Draws a tensor of a shape; `kind` None is the type that the kernels are tried in."""
+
+    def __call__(self, *shape: int, kind: torch.dtype | None = None) -> Tensor:
+        """Return standard normal numbers, channels last where there are four dimensions."""
+        ...
+
+
 def trials(device: torch.device, size_hw: tuple[int, int], dtype: torch.dtype = torch.float16) -> Iterator[Trial]:
     """Yield a trial of each kernel on random inputs."""
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(*shape: int, kind: torch.dtype = dtype) -> Tensor:
-        values = torch.randn(*shape, generator=generator).to(device, kind)
+    def drawn(*shape: int, kind: torch.dtype | None = None) -> Tensor:
+        values = torch.randn(*shape, generator=generator).to(device, kind or dtype)
         return values.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else values
 
-    features, residual = (drawn(1, CHANNELS, *size_hw) for _ in range(2))
-    weight, bias = drawn(CHANNELS), drawn(CHANNELS)
+    features = drawn(1, CHANNELS, *size_hw)
+    yield _norm_trial(features, drawn)
+    yield _modulation_trial(features, drawn)
+    labels = torch.randint(0, NUM_LABELS, (3, size_hw[0] // 4, size_hw[1] // 4), generator=generator, dtype=torch.uint8)
+    yield _stem_trial(labels.repeat_interleave(4, 1).repeat_interleave(4, 2).to(device), drawn)
+    yield _blend_trial(size_hw, drawn)
 
-    def norm() -> Results:
+
+def _norm_trial(features: Tensor, drawn: Drawer) -> Trial:
+    residual, weight, bias = drawn(*features.shape), drawn(CHANNELS), drawn(CHANNELS)
+
+    def own() -> Results:
+        return (
+            kernels.normalise(features, weight, bias, relu=True, padding_px=1),
+            kernels.normalise(features, weight, bias, relu=True, padding_px=0, residual_BCHW=residual),
+        )
+
+    def plain() -> Results:
         normed = F.batch_norm(features, None, None, weight, bias, training=True, eps=kernels.EPSILON)
         return F.pad(F.relu_(normed), (1, 1, 1, 1), mode="reflect"), normed.clone() + residual
 
-    yield Trial(
-        "norm",
-        lambda: (
-            kernels.normalise(features, weight, bias, relu=True, padding_px=1),
-            kernels.normalise(features, weight, bias, relu=True, padding_px=0, residual_BCHW=residual),
-        ),
-        norm,
-    )
+    return Trial("norm", own, plain)
+
+
+def _modulation_trial(features: Tensor, drawn: Drawer) -> Trial:
     mean, variance = drawn(CHANNELS, kind=torch.float32), drawn(CHANNELS, kind=torch.float32).square() + 0.5
-    gamma, beta = drawn(1, 2 * CHANNELS, *size_hw).chunk(2, dim=1)
+    gamma, beta = drawn(1, 2 * CHANNELS, *features.shape[2:]).chunk(2, dim=1)
 
-    def modulated() -> Results:
+    def plain() -> Results:
         normed = F.batch_norm(features.float(), mean, variance, eps=kernels.EPSILON)
-        return (F.leaky_relu((normed * (1 + gamma) + beta).to(dtype), 0.2),)
+        return (F.leaky_relu((normed * (1 + gamma) + beta).to(features.dtype), 0.2),)
 
-    yield Trial("modulation", lambda: (kernels.modulate(features, mean, variance, gamma, beta, 0.2),), modulated)
-    labels = torch.randint(0, NUM_LABELS, (3, size_hw[0] // 4, size_hw[1] // 4), generator=generator, dtype=torch.uint8)
-    labels_THW = labels.repeat_interleave(4, 1).repeat_interleave(4, 2).to(device)
-    stem, stem_bias = drawn(CHANNELS, 3 * NUM_LABELS, 7, 7) * 0.05, drawn(CHANNELS)
+    return Trial("modulation", lambda: (kernels.modulate(features, mean, variance, gamma, beta, 0.2),), plain)
 
-    def convolved() -> Results:
+
+def _stem_trial(labels_THW: Tensor, drawn: Drawer) -> Trial:
+    stem, bias = drawn(CHANNELS, 3 * NUM_LABELS, 7, 7) * 0.05, drawn(CHANNELS)
+
+    def own() -> Results:
+        columns = kernels.stem_columns(stem, NUM_LABELS, 3, edges=False)
+        return (kernels.convolve_kinds(labels_THW, columns, bias, stem.shape[-1]),)
+
+    def plain() -> Results:
         planes = torch.cat([one_hot(one, NUM_LABELS) for one in labels_THW.split(1)], 1)
-        return (F.conv2d(F.pad(planes.to(dtype), (3, 3, 3, 3), mode="reflect"), stem, stem_bias),)
+        return (F.conv2d(F.pad(planes.to(stem.dtype), (3, 3, 3, 3), mode="reflect"), stem, bias),)
 
-    yield Trial(
-        "stem",
-        lambda: (
-            kernels.convolve_kinds(
-                labels_THW, kernels.stem_columns(stem, NUM_LABELS, 3, edges=False), stem_bias, stem.shape[-1]
-            ),
-        ),
-        convolved,
-    )
+    return Trial("stem", own, plain)
+
+
+def _blend_trial(size_hw: tuple[int, int], drawn: Drawer) -> Trial:
     raw, last = (drawn(1, 3, *size_hw, kind=torch.float32).tanh().contiguous() for _ in range(2))
     flow, share = drawn(1, 2, *size_hw, kind=torch.float32) * 8, drawn(1, 1, *size_hw, kind=torch.float32).sigmoid()
 
-    def blended() -> Results:
+    def plain() -> Results:
         picture = raw * share + warp(last, flow) * (1 - share)
         return picture, levels(picture, rounded=False)
 
-    yield Trial("blend", lambda: kernels.warp_and_blend(raw, flow, share, last), blended)
+    return Trial("blend", lambda: kernels.warp_and_blend(raw, flow, share, last), plain)

@@ -97,16 +97,7 @@ class Daylight:
         cloudiness, rain = _share(weather.cloudiness), _share(weather.precipitation)
         overcast = _smooth(0.5, 0.95, cloudiness)
         sun_light = _at(_SUN, altitude_deg)
-        zenith, horizon = _at(_ZENITH, altitude_deg), _at(_HORIZON, altitude_deg)
-        ambient = _at(_SKY_AMBIENT, altitude_deg)
-        # Under a closed sky the light is grey and comes from everywhere; heavy rain clouds are darker.
-        gloom = 1.0 - 0.28 * rain
-        level = float((0.35 * zenith + 0.65 * horizon) @ _LUMINANCE)
-        grey = _GREY * level * gloom
-        zenith = zenith + (1.15 * grey - zenith) * overcast
-        horizon = horizon + (1.3 * grey - horizon) * overcast
-        cloudy = _GREY * (float(ambient @ _LUMINANCE) * 1.9 * gloom)
-        ambient = ambient + (cloudy - ambient) * overcast
+        zenith, horizon, ambient, grey = _sky_light(altitude_deg, overcast, rain)
         through = (1.0 - overcast) ** 1.5
         dimmed = sun_light * through
         strength = float(dimmed @ _LUMINANCE / (_CLEAR_SUN @ _LUMINANCE))
@@ -165,6 +156,24 @@ def _smooth(edge0: float, edge1: float, value: float) -> float:
 
 def _at(table: tuple[tuple[float, float, float], ...], altitude_deg: float) -> Colour:
     return np.array([np.interp(altitude_deg, _KEYS_DEG, [row[k] for row in table]) for k in range(3)])
+
+
+def _sky_light(altitude_deg: float, overcast: float, rain: float) -> tuple[Colour, Colour, Colour, Colour]:
+    """Return zenith, horizon and ambient light under clouds, and their grey.
+
+    Under a closed sky the light is grey and comes from everywhere; heavy rain clouds are darker.
+    """
+    zenith, horizon = _at(_ZENITH, altitude_deg), _at(_HORIZON, altitude_deg)
+    ambient = _at(_SKY_AMBIENT, altitude_deg)
+    gloom = 1.0 - 0.28 * rain
+    grey = _GREY * float((0.35 * zenith + 0.65 * horizon) @ _LUMINANCE) * gloom
+    cloudy = _GREY * (float(ambient @ _LUMINANCE) * 1.9 * gloom)
+    return (
+        zenith + (1.15 * grey - zenith) * overcast,
+        horizon + (1.3 * grey - horizon) * overcast,
+        ambient + (cloudy - ambient) * overcast,
+        grey,
+    )
 
 
 def _toward_sun(weather: Weather, altitude_deg: float) -> Colour:

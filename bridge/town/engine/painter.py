@@ -113,14 +113,7 @@ class TownPainter:
         buffers = self._buffers.get((view.width_px, view.height_px))
         if buffers is None:
             buffers = self._buffers[view.width_px, view.height_px] = Buffers.of_size(view.width_px, view.height_px)
-        if state.hidden != self._hidden:
-            self._switch(state.hidden)
-        staged = self._staged
-        if staged is None or state is not self._state:
-            with self._timed("stage"):
-                dark = self._lighting.set_weather(state.weather).dark
-                staged = self._staged = self._stage.stage(state, dark)
-            self._state, self._view = state, None
+        staged = self._staged_for(state)
         if view != self._view:
             self._rasterise(camera, staged, buffers)
             self._view = view
@@ -153,6 +146,17 @@ class TownPainter:
             flow_px=buffers.flow_px if "flow" in wanted else None,
             normals=buffers.normals if "normals" in wanted else None,
         )
+
+    def _staged_for(self, state: StreetState) -> Staged:
+        """Everything that stands and moves in a state, ready to be drawn; the same for the same object."""
+        if state.hidden != self._hidden:
+            self._switch(state.hidden)
+        if self._staged is None or state is not self._state:
+            with self._timed("stage"):
+                dark = self._lighting.set_weather(state.weather).dark
+                self._staged = self._stage.stage(state, dark)
+            self._state, self._view = state, None
+        return self._staged
 
     def cast(
         self,
