@@ -177,8 +177,7 @@ answer(maps=maps, name=name, houses=houses, cars=cars, parked=parked, same=same,
     assert "Town_Opt" in seen["refused"]
 
 
-def test_a_client_drives_in_a_world_of_its_own_opendrive(drawn_town: TownServer, client_of, tmp_path: Path) -> None:
-    script = """
+OWN_OPENDRIVE = """
 import numpy as np
 
 lane = ('<lane id="{}" type="{}" level="false"><width sOffset="0" a="{}" b="0" c="0" d="0"/>'
@@ -225,7 +224,10 @@ answer(refused=refused, still=still, name=name, points=len(points), driven=drive
        tags=[int(t) for t in np.unique(tags)], road=float((tags == 1).mean()), walk=led is not None,
        things=things, home=home.get_map().name, maps=len(client.get_available_maps()))
 """
-    seen = client_of(drawn_town.port, script, home=tmp_path, timeout_s=180.0)
+
+
+def test_a_client_drives_in_a_world_of_its_own_opendrive(drawn_town: TownServer, client_of, tmp_path: Path) -> None:
+    seen = client_of(drawn_town.port, OWN_OPENDRIVE, home=tmp_path, timeout_s=180.0)
     assert "no road with a driving lane" in seen["refused"] and seen["still"] == "Carla/Maps/Town"
     assert seen["name"] == "Carla/Maps/OpenDriveMap" and seen["points"] > 10 and seen["things"] == 0
     assert seen["driven"] > 10.0 and abs(seen["z"]) < 0.2 and seen["lane"] == -1
