@@ -1,4 +1,4 @@
-"""Tones that follow from where a surface is in the world: windows on house fronts, leaves in shade, glass of cars.
+"""Tones that follow from where a surface is in the world: windows of houses, leaves in shade, glass and paint of cars.
 
 A label map has none of them, and a generator that makes them up anew in each frame flickers, or smears when it is kept
 from it. Here they come from exact depth and poses, by rules: the same spot of a wall has the same tone from wherever it
@@ -10,8 +10,9 @@ World and body axes are CARLA's: x forward, y right, z up, metres; a vehicle's o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,6 +40,11 @@ _SHOP_BAY_M: Final = 5.2
 _FRAME_M: Final = 0.14
 _PLOT_M: Final = 15.6  # of street front that has one look; not bounded where walls stand, at round numbers
 _WHEEL_M: Final = 0.64
+_LOWEST_M, _HIGHEST_M = 1.3, 3.2  # that a vehicle's top is taken to be
+_TWIGS_BELOW: Final = 0.5  # of noise of unit deviation; the sky shines through above
+_CELL_M: Final = 0.4  # of ground that cars cover; they park farther apart
+_PLOT_CELLS: Final = 16
+_FARTHEST_PAINT_M: Final = 60.0
 _FARTHEST_WHEEL_M: Final = 30.0
 _FAR: Final = 4096.0  # added before a fraction is taken, so that it is of a positive number
 _GROUND: Final = GroundConfig(  # of CamVid's camera
@@ -50,16 +56,31 @@ _GROUND: Final = GroundConfig(  # of CamVid's camera
     farthest_m=80.0,
 )
 _LEVEL_CAMERA: Final = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
-NUM_TINTS: Final = 3
+_PAINTS: Final = (  # what the photos' cars have these tones as: white, red, navy, white, black, light blue
+    BRIGHT + NUM_BRIGHTNESSES * NEUTRAL,
+    PLAIN + NUM_BRIGHTNESSES * WARM,
+    PLAIN + NUM_BRIGHTNESSES * COOL,
+    BRIGHT + NUM_BRIGHTNESSES * NEUTRAL,
+    PLAIN + NUM_BRIGHTNESSES * NEUTRAL,
+    BRIGHT + NUM_BRIGHTNESSES * COOL,
+)
+_TAIL_LAMP: Final = PLAIN + NUM_BRIGHTNESSES * WARM
 SKY_TINT: Final = COOL
+_Points: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 def surface_tones(
-    labels_BHW: Tensor, depth_B1HW: Tensor, instances_B1HW: Tensor | None, motion: EngineMotion
+    labels_BHW: Tensor,
+    depth_B1HW: Tensor,
+    instances_B1HW: Tensor | None,
+    motion: EngineMotion,
+    *,
+    leafless: bool = False,
 ) -> Tensor:
     """Return the labels (1,H,W) u8 of the space "street" with tones, from depth (m), instance ids and poses.
 
-    H and W are even: tones are found at half the size, on the pixels that the generator's head reads.
+    H and W are even: tones are found at half the size, on the pixels that the generator's head reads. `leafless`:
+    plants are bare, and the sky shines through them.
     """
     labels_hw = labels_BHW[0, 1::2, 1::2]
     labels_N, depth_N = labels_hw.reshape(-1), depth_B1HW[0, 0, 1::2, 1::2].reshape(-1)
@@ -71,7 +92,7 @@ def surface_tones(
     walls = torch.nonzero((labels_N == _BUILDING) & near_N).squeeze(1)
     tones_N[walls] = _wall_tones(places, walls)
     leaves = torch.nonzero((labels_N == _VEGETATION) & near_N).squeeze(1)
-    tones_N[leaves] = _leaf_tones(places, leaves)
+    tones_N[leaves] = _leaf_tones(places, leaves, leafless)
     cars = torch.nonzero((labels_N == _CAR) & near_N).squeeze(1)
     tones_N[cars] = _car_tones(places, instances_N, cars, _ground_m(places, labels_N))
     if instances_N is not None:
@@ -80,17 +101,18 @@ def surface_tones(
     return _at_full_size(labels_BHW, tones_N.to(torch.uint8).view(labels_hw.shape), labels_hw)
 
 
-def tones_of_labels(labels_BHW: Tensor) -> Tensor:
+def tones_of_labels(labels_BHW: Tensor, *, leafless: bool = False) -> Tensor:
     """Return the labels (1,H,W) u8 with tones where nothing is known of depth and poses: as if a car's camera saw them.
 
-    Depth is roughly that which the label map alone says; the tones of a moving picture stick to the screen.
+    Depth is roughly that which the label map alone says; the tones of a moving picture stick to the screen. For
+    `leafless` see `surface_tones`.
     """
     height_px, width_px = labels_BHW.shape[1:]
     near = nearness(labels_BHW[0].cpu().numpy(), _GROUND)
     depth = np.where(near > 1 / SKY_DEPTH_M, 1 / np.maximum(near, 1 / SKY_DEPTH_M), SKY_DEPTH_M).astype(np.float32)
     depth_B1HW = torch.from_numpy(depth).to(labels_BHW.device).view(1, 1, height_px, width_px)
     motion = EngineMotion(_GROUND.focal_per_width * width_px, _LEVEL_CAMERA)
-    return surface_tones(labels_BHW, depth_B1HW, None, motion)
+    return surface_tones(labels_BHW, depth_B1HW, None, motion, leafless=leafless)
 
 
 def _at_full_size(labels_BHW: Tensor, tones_hw: Tensor, labels_hw: Tensor) -> Tensor:
@@ -158,15 +180,18 @@ def _wall_tones(places: _Places, pixels: Tensor) -> Tensor:
     return tones + NUM_BRIGHTNESSES * tint
 
 
-def _leaf_tones(places: _Places, pixels: Tensor) -> Tensor:
-    """Clumps of leaves in light and shade: noise in the world, of a size of a few pixels."""
+def _leaf_tones(places: _Places, pixels: Tensor, leafless: bool) -> Tensor:
+    """Clumps of leaves in light and shade, or of twigs before the sky: noise in the world, of a size of some pixels."""
     x, y, z = places.world(pixels)
     level = torch.log2((places.depth_N[pixels] * places.pixel_per_m * 5.0).clamp_(0.12, 3.0))
     coarse = torch.ceil(level)
     share = coarse - level  # of the finer of two sizes of clumps
     per_m = torch.exp2(-coarse)
+    per_m = 2 * per_m if leafless else per_m
     noise = torch.lerp(_noise(x, y, z, per_m), _noise(x, y, z, 2 * per_m), share)
     tones = torch.where(noise < -0.25, float(DARK), float(PLAIN))
+    if leafless:
+        return torch.where(noise > _TWIGS_BELOW, float(BRIGHT), tones)
     return torch.where(noise > 1.6, float(BRIGHT), tones) + NUM_BRIGHTNESSES * COOL
 
 
@@ -186,11 +211,18 @@ def _hash(values: Tensor) -> Tensor:
 
 
 def _car_tones(places: _Places, instances_N: Tensor | None, pixels: Tensor, ground_m: float) -> Tensor:
-    """Glass as a band around the body, shade below it, wheels, lamps at both ends; of parked cars by height alone."""
-    height_m = places.world(pixels)[2] - ground_m
-    tones = _body_tones(height_m, torch.full_like(height_m, 1.5))
+    """Paint, glass as a band around the body, shade below it, wheels, lamps at both ends.
+
+    Without instances vehicles are told from each other by nothing, and have no paint.
+    """
+    x, y, z = places.world(pixels)
+    height_m = z - ground_m
+    tones = _body_tones(height_m, torch.full_like(height_m, 1.5), float(PLAIN))
     if instances_N is not None:
-        _lay_bodies(tones, places, instances_N[pixels], pixels)
+        ids = instances_N[pixels]
+        posed = _seen(ids, places.motion.bodies)
+        _paint_standing(tones, places, pixels, (x, y, height_m), ~torch.isin(ids, ids.new_tensor(list(posed))))
+        _lay_bodies(tones, places, ids, pixels)
     tyre, hub = _wheels(places, pixels, height_m)
     tones = torch.where(tyre, float(DARK), tones)
     return torch.where(hub, float(BRIGHT), tones)
@@ -200,11 +232,38 @@ def _lay_bodies(tones: Tensor, places: _Places, ids: Tensor, pixels: Tensor) -> 
     """Lay tones of vehicles whose pose is known, in place."""
     for body, world_from_body in _seen(ids, places.motion.bodies).items():
         mine = torch.nonzero(ids == body).squeeze(1)
-        x, _, z = places.world(pixels[mine], np.linalg.inv(world_from_body))
-        top_m = z.max().clamp(1.3, 3.2).expand_as(z)
-        lamp = (x.abs() > x.abs().max() - 0.3) & (z > 0.38 * top_m) & (z < 0.56 * top_m)
-        part = torch.where(lamp, float(BRIGHT), _body_tones(z, top_m))
-        tones[mine] = part + NUM_BRIGHTNESSES * ((body * 7) % NUM_TINTS)
+        x, y, z = places.world(pixels[mine], np.linalg.inv(world_from_body))
+        top_m = z.max().clamp(_LOWEST_M, _HIGHEST_M).expand_as(z)
+        part = _body_tones(z, top_m, float(_PAINTS[body % len(_PAINTS)]))
+        lamp = (x.abs() > x.abs().max() - 0.3) & (y.abs() > 0.6 * y.abs().max())
+        lamp &= (z > 0.38 * top_m) & (z < 0.56 * top_m)
+        tones[mine] = torch.where(lamp, torch.where(x < 0, float(_TAIL_LAMP), float(BRIGHT)), part)
+
+
+def _paint_standing(tones: Tensor, places: _Places, pixels: Tensor, at: _Points, standing: Tensor) -> None:
+    """Lay tones of vehicles without a pose, in place: what a map has parked. They may all have one instance id.
+
+    What stands apart in the world is another car: seen from above, cells that it covers touch. Each cell votes for the
+    paint of the plot of ground that it is on, so that a car keeps its paint while more of it comes into view.
+    """
+    mine = torch.nonzero(standing & (places.depth_N[pixels] < _FARTHEST_PAINT_M)).squeeze(1)
+    if not mine.numel():
+        return
+    x, y, z = (axis[mine] for axis in at)
+    cells = torch.stack([x, y], 1).div(_CELL_M).floor().int().cpu().numpy()
+    low = cells.min(0)
+    covered = np.zeros(cells.max(0) - low + 1, np.uint8)
+    columns, rows = (cells - low).T
+    covered[columns, rows] = 1
+    num_cars, cars = cv2.connectedComponents(covered)
+    paints = np.array(_PAINTS, np.int64)
+    plots = (np.argwhere(covered) + low) // _PLOT_CELLS
+    votes = (plots[:, 0] * 7 + plots[:, 1] * 5) % paints.size
+    counts = np.bincount(cars[covered > 0] * paints.size + votes, minlength=num_cars * paints.size)
+    paint_of_car = paints[counts.reshape(num_cars, paints.size).argmax(1)]
+    car = torch.from_numpy(cars[columns, rows].astype(np.int64)).to(z.device)
+    top_m = torch.zeros(num_cars, device=z.device).scatter_reduce(0, car, z, "amax").clamp_(_LOWEST_M, _HIGHEST_M)
+    tones[mine] = _body_tones(z, top_m[car], torch.from_numpy(paint_of_car).to(z)[car])
 
 
 def _wheels(places: _Places, pixels: Tensor, height_m: Tensor) -> tuple[Tensor, Tensor]:
@@ -250,9 +309,9 @@ def _clothes_tones(places: _Places, instances_N: Tensor, pixels: Tensor) -> Tens
     return tones
 
 
-def _body_tones(z: Tensor, top_m: Tensor) -> Tensor:
+def _body_tones(z: Tensor, top_m: Tensor, paint: Tensor | float) -> Tensor:
     glass = (z > 0.62 * top_m) & (z < 0.92 * top_m)
-    tones = torch.where(glass | (z < 0.2 * top_m), float(DARK), float(PLAIN))
+    tones = torch.where(glass | (z < 0.2 * top_m), float(DARK), paint)
     return torch.where((z > 0.53 * top_m) & (z < 0.59 * top_m), float(BRIGHT), tones)  # where the sky is mirrored
 
 

@@ -32,7 +32,8 @@ DEFAULT_MODEL: Final = "street-photo"
 class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of configs/models. `restricted` licences, such as non-commercial ones, are named in the log.
 
-    A published generator has no `weights` here: who holds them imports them. Its `config` is its family's.
+    A published generator has no `weights` here: who holds them imports them. Its `config` is its family's. In
+    `leafless_styles` trees are bare.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     size_multiple_px: int
     past_frames: int
     config: dict[str, Any] | None = None
+    leafless_styles: tuple[str, ...] = ()
 
 
 _LOADERS: Final[dict[str, Callable[[Path], LiveGenerator]]] = {"live": load_live}
@@ -109,18 +111,29 @@ def load_model(
     sha256 = weights_catalogue.verify(path, weights_card)
     device = open_device(device_name)
     network = _load_network(preset.family, path)
-    chosen = None if options is None else options.style
-    if styles := network.config.styles:
-        network = network.in_style(style.style_shares(chosen, styles, name))
-    elif chosen is not None:
-        style.refuse(name)
+    styles = network.config.styles
+    network, leafless = _in_style(network, preset, None if options is None else options.style, name)
     runner = make_runner(network, device, backend, calibration)
     runner = runner if wrap is None else wrap(runner)
     licence = weights_card.licence or preset.licence
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
     card = make_card(preset, sha256, licence, device, numbers(runner), styles)
-    return ReprojectingModel(card, runner, device, tones=network.config.tones)
+    return ReprojectingModel(card, runner, device, tones=network.config.tones, leafless=leafless)
+
+
+def _in_style(
+    network: LiveGenerator, preset: ModelPreset, chosen: style.Style | None, name: str
+) -> tuple[LiveGenerator, bool]:
+    """Return the generator of one look, and whether trees are bare in it; raises UsageError for a style it has not."""
+    styles = network.config.styles
+    if not styles:
+        if chosen is not None:
+            style.refuse(name)
+        return network, False
+    shares = style.style_shares(chosen, styles, name)
+    bare = sum(share for each, share in zip(styles, shares, strict=True) if each in preset.leafless_styles)
+    return network.in_style(shares), bare > 0.5
 
 
 def _load_network(family: str, path: Path) -> LiveGenerator:

@@ -23,15 +23,19 @@ from renderer.temporal import TemporalState, remember, warp_previous
 class ReprojectingModel:
     """Labels and the warped last picture go in, a picture comes out; see `Model`.
 
-    With `tones`, labels are given the tones of their surfaces first: by depth and poses, or by labels alone.
+    With `tones`, labels are given the tones of their surfaces first: by depth and poses, or by labels alone; with
+    `leafless`, those of bare plants.
     """
 
-    def __init__(self, card: ModelCard, runner: Runner, device: torch.device, *, tones: bool = False) -> None:
+    def __init__(
+        self, card: ModelCard, runner: Runner, device: torch.device, *, tones: bool = False, leafless: bool = False
+    ) -> None:
         self.card = card
         self.device = device
         self.summary = describe(device, runner.dtype, runner.backend)
         self._runner = runner
         self._tones = tones
+        self._leafless = leafless
 
     @torch.inference_mode()
     def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
@@ -44,7 +48,7 @@ class ReprojectingModel:
         warped_B3HW, valid_B1HW = _temporal_input(frame, state)
         labels_BHW = frame.labels_BHW
         if self._tones:
-            labels_BHW = _with_tones(frame)
+            labels_BHW = self._with_tones(frame)
         warped_s = time.perf_counter()
         rgb_B3HW = self._runner(labels_BHW, warped_B3HW, valid_B1HW).clamp_(-1.0, 1.0)
         inferred_s = time.perf_counter()
@@ -68,7 +72,7 @@ class ReprojectingModel:
         """
         start_s = time.perf_counter()
         warped, valid = zip(*map(_temporal_input, frames, states), strict=True)
-        labels = [_with_tones(frame) if self._tones else frame.labels_BHW for frame in frames]
+        labels = [self._with_tones(frame) if self._tones else frame.labels_BHW for frame in frames]
         warped_s = time.perf_counter()
         rgb_B3HW = self._runner(torch.cat(labels), torch.cat(warped), torch.cat(valid)).clamp_(-1.0, 1.0)
         inferred_s = time.perf_counter()
@@ -87,11 +91,12 @@ class ReprojectingModel:
             stepped.append((ModelOutput(rgb, stages_ms), after))
         return stepped
 
-
-def _with_tones(frame: ModelInput) -> Tensor:
-    if frame.depth_B1HW is None or frame.motion is None:
-        return tones_of_labels(frame.labels_BHW)
-    return surface_tones(frame.labels_BHW, frame.depth_B1HW, frame.instances_B1HW, frame.motion)
+    def _with_tones(self, frame: ModelInput) -> Tensor:
+        if frame.depth_B1HW is None or frame.motion is None:
+            return tones_of_labels(frame.labels_BHW, leafless=self._leafless)
+        return surface_tones(
+            frame.labels_BHW, frame.depth_B1HW, frame.instances_B1HW, frame.motion, leafless=self._leafless
+        )
 
 
 def _temporal_input(frame: ModelInput, state: TemporalState | None) -> tuple[Tensor, Tensor]:

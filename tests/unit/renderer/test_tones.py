@@ -155,6 +155,49 @@ def test_people_wear_dark_trousers_and_a_jacket_of_their_own() -> None:
     assert not alone[labels_BHW[0].numpy() == PERSON].any()  # without instances nobody is told from another
 
 
+def test_parked_cars_of_one_instance_id_have_a_paint_each_and_keep_it() -> None:
+    """A row of cars 4.5 m long with 2 m between them, seen from a street beside it, then from 2 m farther on."""
+    length_m, slot_m, beside_m, roof_m = 4.5, 6.5, 6.0, 1.4
+
+    def paints_seen_from(x: float) -> dict[int, int]:
+        """Return the tone of the bodywork of each car in view, by its number in the row."""
+        across = np.array([[-1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # a camera that looks along the world's y
+        pose = camera(x)
+        pose[:3, :3] = across
+        along_m = x - (np.arange(WIDTH_PX) + 0.5 - WIDTH_PX / 2) * beside_m / 100.0
+        height_m = 1.6 - (np.arange(HEIGHT_PX) + 0.5 - HEIGHT_PX / 2) * beside_m / 100.0
+        is_car = (np.mod(along_m, slot_m) < length_m)[None] & ((height_m > 0) & (height_m < roof_m))[:, None]
+        labels_BHW = torch.from_numpy(np.where(is_car, CAR, SKY).astype(np.uint8))[None]
+        depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), beside_m)
+        instances_B1HW = torch.zeros((1, 1, HEIGHT_PX, WIDTH_PX), dtype=torch.int32)
+        toned_BHW = surface_tones(labels_BHW, depth_B1HW, instances_B1HW, EngineMotion(100.0, pose))
+        body = (toned_BHW[0] // NUM_CLASSES).numpy()[int(np.argmin(np.abs(height_m - 0.68)))]
+        number = np.floor(along_m / slot_m).astype(int)
+        inside = (np.mod(along_m, slot_m) > 0.5) & (np.mod(along_m, slot_m) < length_m - 0.5)
+        seen = {each: np.unique(body[inside & (number == each)]) for each in np.unique(number[inside])}
+        assert all(tones.size == 1 for tones in seen.values())  # one paint for all of a car
+        return {int(each): int(tones[0]) for each, tones in seen.items()}
+
+    here, there = paints_seen_from(100.0), paints_seen_from(102.0)
+    assert len(set(here) & set(there)) >= 2
+    assert all(there[car] == here[car] for car in set(here) & set(there) if slot_m * car > 96 and slot_m * car < 102)
+    assert len({paint for x in range(0, 120, 10) for paint in paints_seen_from(x).values()}) >= 4
+
+
+def test_trees_without_leaves_are_grey_before_the_sky() -> None:
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), TREE, dtype=torch.uint8)
+    depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 12.0)
+    motion = EngineMotion(FOCAL_PX, camera(0.0))
+    tones = {
+        leafless: surface_tones(labels_BHW, depth_B1HW, None, motion, leafless=leafless)[0] // NUM_CLASSES
+        for leafless in (False, True)
+    }
+    assert bool((tones[False] // NUM_BRIGHTNESSES == COOL).all())
+    assert bool((tones[True] // NUM_BRIGHTNESSES == NEUTRAL).all())
+    bright = float((tones[True] % NUM_BRIGHTNESSES == BRIGHT).float().mean())
+    assert 0.1 < bright < 0.7
+
+
 def test_leaves_are_of_light_and_shade() -> None:
     labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), TREE, dtype=torch.uint8)
     depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 12.0)
