@@ -106,3 +106,21 @@ def test_a_model_of_one_look_refuses_a_style(tmp_path: Path) -> None:
     assert not load_model(str(path)).card.styles
     with pytest.raises(UsageError, match="has one look"):
         load_model(str(path), options=ModelOptions(style=read_style("cloudy")))
+
+
+def test_trees_are_green_in_spring_and_bare_in_winter() -> None:
+    sky, tree, road = 0, 5, 3
+    labels_BHW = torch.full((1, 128, 256), sky, dtype=torch.uint8)
+    labels_BHW[:, 30:90, 40:200] = tree
+    labels_BHW[:, 90:] = road
+    greenness: dict[str, float] = {}
+    for look in ("spring", "winter", "spring,winter,0.25"):
+        model = load_model("street-photo", options=ModelOptions(style=read_style(look)))
+        red, green, blue = np.moveaxis(model.step(ModelInput(labels_BHW), None)[0].rgb[40:80, 60:180], -1, 0).astype(
+            int
+        )
+        greenness[look] = float((green - (red + blue) / 2).mean())
+    print(greenness)
+    assert greenness["spring"] > greenness["winter"] + 15
+    assert abs(greenness["winter"]) < 8
+    assert greenness["spring,winter,0.25"] > greenness["winter"] + 8
