@@ -42,13 +42,14 @@ endef
 .PHONY: help setup setup-dev demo test check fix bench clean
 
 help:
-	@echo "make setup   create $(VENV) and install vidrive with its pinned dependencies"
-	@echo "make demo    drive through the town and show it synthesized (demo.mp4 where there is no display)"
-	@echo "make test    run the tests"
-	@echo "make check   formatting, lint, types, import contracts"
-	@echo "make fix     apply formatting and the lint fixes that are safe"
-	@echo "make bench   measure the pipeline on this machine"
-	@echo "make clean   remove $(VENV) and caches; recordings stay"
+	@echo "make setup      create $(VENV) and install vidrive with its pinned dependencies"
+	@echo "make setup-dev  the same, with what tests and training need"
+	@echo "make demo       drive through the town and show it synthesized (demo.mp4 where there is no display)"
+	@echo "make test       run the tests"
+	@echo "make check      formatting, lint, types, import contracts"
+	@echo "make fix        apply formatting and the lint fixes that are safe"
+	@echo "make bench      measure the pipeline on this machine"
+	@echo "make clean      remove $(VENV) and caches; recordings stay"
 
 $(VENV_READY):
 	@$(FIND_PYTHON); \

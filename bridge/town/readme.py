@@ -25,6 +25,7 @@ This file is written by `python -m bridge.town.readme`; edit that module, not th
 | file | job |
 |---|---|
 | `server` | sockets, threads, the life of the process: `TownServer`, `run_town` |
+| `door` | who is let in, and who is turned away because there are too many |
 | `rpc` | a thread per client; dispatch; replies that are put off |
 | `calls/` | the handlers, by subject, each registered with `@answers(...)` |
 | `simulation`, `episode`, `clock` | the state, one tick of it, and what makes it tick |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -79,6 +80,18 @@ def test_every_dependency_is_pinned_exactly(root: Path, pyproject: dict[str, Any
     pins = [line for line in (root / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     assert {requirement_name(line) for line in wanted} <= {requirement_name(line) for line in pins}
     assert not [line for line in pins if not re.match(r"[\w.-]+==[\w.]+(; python_version (<|>=) \"3\.11\")?$", line)]
+
+
+def test_the_licence_of_every_dependency_is_told(root: Path, pyproject: dict[str, Any]) -> None:
+    told = re.sub(r"[-_.]+", "-", (root / "LICENSES.md").read_text().lower())
+    project = pyproject["project"]
+    wanted = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())]
+    assert not [name for name in map(requirement_name, wanted) if not re.search(rf"(?<![\w-]){name}(?![\w-])", told)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_that_it_is_typed(package: str, root: Path) -> None:
+    assert (root / package / "py.typed").is_file()
 
 
 @pytest.fixture(scope="module")
