@@ -23,6 +23,8 @@ from bridge.protocol.errors import OutputError, UsageError, VidriveError, Weight
 from configs import preset_names
 from renderer.models.live import LiveGenerator, load_live
 from renderer.models.style import read_style, refuse, style_shares
+from renderer.segmentation import load_segmentation
+from renderer.tones import without_tones
 from renderer.train.arguments import add_arguments
 from renderer.train.card import write_model
 from renderer.train.check import check_photos
@@ -32,12 +34,16 @@ from renderer.train.device import find_device
 from renderer.train.distil import LIKE, PRESET_NAME, TAUGHT_FOLDER, distil_preset, teach
 from renderer.train.evaluate import Metrics, evaluate
 from renderer.train.layouts import has_split
+from renderer.train.packing import pack
 from renderer.train.perceptual import load_feature_network
 from renderer.train.preset import TrainPreset, find_train_preset
 from renderer.train.preset_files import KINDS, SEGMENTATION, VIDEO, kind_of
+from renderer.train.preview import device_of
 from renderer.train.recordings import OpenDrive, RecordingConfig, load_recordings, needed
 from renderer.train.run import train
 from renderer.train.segmentation import command as segmentation
+from renderer.train.segmentation.measure import SegmentationMetrics, measure
+from renderer.train.segmentation.preset import EvaluationConfig as SegmentationEvaluation
 from renderer.train.settings import apply_settings
 from renderer.train.trainer import Trainer
 
@@ -74,6 +80,8 @@ def run(args: argparse.Namespace, open_drive: OpenDrive | None = None) -> int:
         raise UsageError("--teacher is of distil", "vidrive train distil --teacher NAME --data DIR")
     if args.check_data:
         return _check_data(args, open_drive)
+    if args.pack is not None:
+        return _pack(args)
     if kind_of(args.preset) == VIDEO:
         from renderer.train.video import command
 
@@ -105,6 +113,22 @@ def _check_data(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
     if not sentences:
         print(f"{args.data} is as {args.preset} needs it")
     return EXIT_ERROR if sentences else 0
+
+
+def _pack(args: argparse.Namespace) -> int:
+    kind = kind_of(args.preset)
+    preset = segmentation.read_preset(args) if kind == SEGMENTATION else None if kind == VIDEO else _read_preset(args)
+    if preset is None or preset.recordings:
+        raise UsageError(f"{args.preset} learns from sequences, which are not packed", "Carry its folder as it is")
+    space = preset.label_space if isinstance(preset, TrainPreset) else preset.network.label_space
+    packed = pack(args.data, preset.data, space, args.pack, args.pack_mib)
+    how = "as they are"
+    if packed.packing.quality is not None:
+        how = f"as WebP of quality {packed.packing.quality}"
+    if packed.packing.scale < 1:
+        how += f", at {packed.packing.scale:g} of their size: sizes of the preset mean the smaller photos"
+    _say(f"{args.pack} holds {packed.num_photos} photos {how}, {packed.num_bytes / 2**20:.1f} MiB")
+    return 0
 
 
 def _read_preset(args: argparse.Namespace) -> TrainPreset:
@@ -151,16 +175,19 @@ def _train_photos(
     complete = train(trainer, folder, validation or photos, _say, limit_s)
     if complete and preset.data.styles:
         photos, _ = _load_data(data, preset, open_drive, graded=False)
-    average = trainer.average_on_cpu()
+    average = trainer.average
     metrics = _evaluate(average, preset, photos, validation) if complete else None
-    weights = write_model(folder, average, preset, _command(args, preset), trainer.step_index, metrics)
+    recognition = _recognise(average, preset, validation) if complete else None
+    weights = write_model(
+        folder, average, preset, _command(args, preset), trainer.step_index, metrics, recognition=recognition
+    )
     _say(f"{weights} is written" if complete else f"{weights} is written as it is; --resume goes on")
     return 0
 
 
 def _measure(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:
     preset = _read_preset(args)
-    generator = _load(args.evaluate)
+    generator = _load(args.evaluate).to(find_device(args.device))
     style = read_style(args.style, files=False) if args.style else None
     if styles := generator.config.styles:
         generator = generator.in_style(style_shares(style, styles, args.preset))
@@ -197,8 +224,26 @@ def _evaluate(
     if not validation:
         return None
     _say("measures the generator on the validation split")
-    network = load_feature_network()
+    network, device = load_feature_network(), device_of(generator)
+    if device.type != "cpu":
+        network = network.to(device)
     return evaluate(generator, validation, photos, network, preset.label_space, preset.evaluation)
+
+
+def _recognise(
+    generator: LiveGenerator, preset: TrainPreset, validation: Sequence[LabelledPhoto]
+) -> SegmentationMetrics | None:
+    """Return how well a segmentation network finds the classes in the generator's pictures, and in photos."""
+    if not preset.recognised_by or not validation:
+        return None
+    num_classes = generator.config.num_classes
+    plain = [
+        LabelledPhoto(photo.name, photo.rgb, without_tones(photo.labels, num_classes), style=photo.style)
+        for photo in validation
+    ]
+    size = preset.evaluation
+    config = SegmentationEvaluation(width_px=size.width_px, height_px=size.height_px, look="")
+    return measure(load_segmentation(preset.recognised_by), generator, plain, config)
 
 
 def _load_data(

@@ -35,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="say which presets there are")
     what.add_argument("--check-data", action="store_true", help="say what is wrong with --data, and train nothing")
+    what.add_argument(
+        "--pack", type=Path, metavar="FILE", help="write the photos to a small .tar to be carried, and train nothing"
+    )
     what.add_argument("--evaluate", type=Path, metavar="FILE", help="measure a live weights file, and train nothing")
+    parser.add_argument(
+        "--pack-mib", type=_positive(float), default=60.0, metavar="N", help="how large that file may be (default: 60)"
+    )
     parser.add_argument("--style", default="", metavar="NAME", help="with --evaluate: which of the file's looks")
 
 

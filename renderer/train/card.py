@@ -12,6 +12,7 @@ from renderer.models.live import SIZE_MULTIPLE_PX, LiveGenerator, save_live
 from renderer.train.checkpoint import replacing
 from renderer.train.evaluate import Metrics
 from renderer.train.preset import TrainPreset
+from renderer.train.segmentation.measure import SegmentationMetrics
 
 _PLANES: Final = ("labels", "depth_m", "instances")
 
@@ -34,6 +35,7 @@ class TrainedCard(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     history: str = ""  # in what a file came about otherwise than by that command in one go
     metrics: Metrics | None
+    recognition: SegmentationMetrics | None = None
 
 
 def write_model(
@@ -44,6 +46,7 @@ def write_model(
     steps: int,
     metrics: Metrics | None,
     history: str = "",
+    recognition: SegmentationMetrics | None = None,
 ) -> Path:
     """Write NAME.safetensors and NAME.json into a folder; return the path of the weights.
 
@@ -64,6 +67,7 @@ def write_model(
         steps=steps,
         history=history,
         metrics=metrics,
+        recognition=recognition,
     )
     with replacing(weights.with_suffix(".json")) as unfinished:
         unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")

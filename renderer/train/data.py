@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,20 +82,29 @@ def load_photos(
     Raises UsageError for a missing folder, a file without its partner or one that cannot be read, and LabelError for
     a label map that is no single channel of 8-bit ids below `num_labels`, or not of its photo's size.
     """
-    pairs = _used_pairs(folder, config, label_space)
+    pairs = used_pairs(folder, config, label_space)
     reads = _Reading(config, num_labels if config.tones is None else num_labels // NUM_TONES, label_space)
     names = [style.name for style in config.styles]
+    wanted: list[tuple[Pair, int, StyleConfig | None]]
     if measured_style is not None or not names:
-        style = names.index(measured_style) if measured_style in names else 0
-        return [_load_pair(pair, reads, style) for pair in pairs]
-    photos: list[LabelledPhoto] = []
-    for index, style in enumerate(config.styles):
-        for pair in pairs:
-            if not style.drives or _drive(pair.name) in style.drives:
-                photos += [_load_pair(pair, reads, index, style)] * style.repeat
-    if not photos:
+        number = names.index(measured_style) if measured_style in names else 0
+        wanted = [(pair, number, None) for pair in pairs]
+    else:
+        wanted = [
+            (pair, number, style)
+            for number, style in enumerate(config.styles)
+            for pair in pairs
+            if not style.drives or _drive(pair.name) in style.drives
+        ]
+    if not wanted:
         raise _no_drives(folder, config)
-    return photos
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        photos = threads.map(lambda one: _load_pair(one[0], reads, one[1], one[2]), wanted)
+        return [
+            photo
+            for photo, (_, _, style) in zip(photos, wanted, strict=True)
+            for _ in range(1 if style is None else style.repeat)
+        ]
 
 
 def complaints(
@@ -105,7 +116,7 @@ def complaints(
     """
     num_classes = num_labels if config.tones is None else num_labels // NUM_TONES
     reading = _Reading(config, num_classes, label_space)
-    pairs = _used_pairs(folder, config, label_space)
+    pairs = used_pairs(folder, config, label_space)
     names = {drive for style in config.styles for drive in style.drives}
     if names and all(style.drives for style in config.styles) and not any(_drive(pair.name) in names for pair in pairs):
         raise _no_drives(folder, config)
@@ -145,7 +156,11 @@ def _drive(name: str) -> str:
     return name.partition("_")[0]
 
 
-def _used_pairs(folder: Path, config: DataConfig, label_space: LabelSpace | None) -> list[Pair]:
+def used_pairs(folder: Path, config: DataConfig, label_space: LabelSpace | None) -> list[Pair]:
+    """Return the pairs of ROOT/SPLIT but those of excluded drives, each with the label space that it is mapped from.
+
+    Raises UsageError where there are none.
+    """
     pairs = [
         Pair(pair.name, pair.photo, pair.labels, _mapped_from(pair, config, label_space))
         for pair in find_pairs(folder.parent, folder.name)
@@ -184,8 +199,8 @@ def _mapped_from(pair: Pair, config: DataConfig, label_space: LabelSpace | None)
 
 def _load_pair(pair: Pair, reading: _Reading, style: int, grading: StyleConfig | None = None) -> LabelledPhoto:
     photo_path, labels_path, config, num_classes = pair.photo, pair.labels, reading.config, reading.num_classes
-    bgr = _read(photo_path, cv2.IMREAD_COLOR)
-    labels = _read(labels_path, cv2.IMREAD_UNCHANGED)
+    bgr = read_picture(photo_path, cv2.IMREAD_COLOR)
+    labels = read_picture(labels_path, cv2.IMREAD_UNCHANGED)
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise LabelError(f"{labels_path} is {labels.dtype} {labels.shape}", "Give one channel of 8-bit class ids")
@@ -195,7 +210,7 @@ def _load_pair(pair: Pair, reading: _Reading, style: int, grading: StyleConfig |
             "A photo and its label map have the same size",
         )
     if pair.label_space is not None and reading.label_space is not None:
-        labels = _map(labels_path, labels, pair.label_space, reading.label_space)
+        labels = map_to(labels_path, labels, pair.label_space, reading.label_space)
     if int(labels.max()) >= num_classes:
         raise LabelError(
             f"{labels_path} holds the id {int(labels.max())}, the generator knows 0 to {num_classes - 1}",
@@ -209,14 +224,16 @@ def _load_pair(pair: Pair, reading: _Reading, style: int, grading: StyleConfig |
     return LabelledPhoto(pair.name, rgb, marked, style=style)
 
 
-def _map(path: Path, labels: NDArray[np.uint8], source: LabelSpace, target: LabelSpace) -> NDArray[np.uint8]:
+def map_to(path: Path, labels: NDArray[np.uint8], source: LabelSpace, target: LabelSpace) -> NDArray[np.uint8]:
+    """Return the label map (H,W) u8 of a file in another label space; raises LabelError for ids that have no place."""
     try:
         return map_labels(labels, source, target)
     except LabelError as error:
         raise LabelError(f"{path}: {error.what}", "Set data.label_space to what its ids are of") from None
 
 
-def _read(path: Path, mode: int) -> NDArray[Any]:
+def read_picture(path: Path, mode: int) -> NDArray[Any]:
+    """Return a picture as `cv2.imread` does in a mode; raises UsageError where it cannot be read."""
     picture = cv2.imread(str(path), mode)
     if picture is None:
         raise UsageError(f"the picture {path} cannot be read", "Get the file again")

@@ -26,7 +26,7 @@ from renderer.train.clips import resize_labels
 from renderer.train.data import LabelledPhoto
 from renderer.train.kernel_distance import Distance, kernel_distance
 from renderer.train.perceptual import FeatureNetwork
-from renderer.train.preview import picture_of, spread
+from renderer.train.preview import device_of, picture_of, spread
 
 _EMBED_BATCH: Final = 8
 _BLUR_SIGMA_PX: Final = 4.0
@@ -93,6 +93,7 @@ def evaluate(
 ) -> Metrics:
     """Return the measures of a generator; the training photos give the distances between real drives.
 
+    The feature network is on the generator's device.
     Raises UsageError where the validation split has too few frames of a clip.
     """
     clip_drive = config.clip_drive or validation[0].drive
@@ -104,10 +105,13 @@ def evaluate(
         )
     frames = [_resized(photo, config) for photo in validation]
     real, labels = [rgb for rgb, _ in frames], [label_map for _, label_map in frames]
-    real_NC = _embed(feature_network, real)
+    device = device_of(generator)
+    real_NC = _embed(feature_network, real, device)
 
     def distance(pictures: Sequence[NDArray[np.uint8]]) -> Distance:
-        return kernel_distance(_embed(feature_network, pictures), real_NC, config.subset_size, config.num_subsets)
+        return kernel_distance(
+            _embed(feature_network, pictures, device), real_NC, config.subset_size, config.num_subsets
+        )
 
     drawn_clip, flicker = follow_clip(generator, clip, config.flow_tolerance_px)
     num_classes = generator.config.num_classes
@@ -155,22 +159,25 @@ def follow_clip(
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     pictures: list[NDArray[np.uint8]] = []
     changes: list[tuple[float, float]] = []
+    device = device_of(generator)
     last_B3HW = torch.zeros(0)
     last_photo: NDArray[np.uint8] | None = None
     for photo, labels in clip:
-        labels_BHW = torch.from_numpy(labels)[None]
+        labels_BHW = torch.from_numpy(labels)[None].to(device)
         if last_photo is None:
-            last_B3HW = torch.zeros(1, 3, *labels.shape)
+            last_B3HW = torch.zeros(1, 3, *labels.shape, device=device)
             rgb_B3HW = generator(labels_BHW, last_B3HW, last_B3HW[:, :1])
         else:
-            grid_BHW2, valid_B1HW = _flow_back(estimator, photo, last_photo, tolerance_px)
+            grid_BHW2, valid_B1HW = (
+                plane.to(device) for plane in _flow_back(estimator, photo, last_photo, tolerance_px)
+            )
             warped_B3HW = _move(last_B3HW, grid_BHW2) * valid_B1HW
             rgb_B3HW = generator(labels_BHW, warped_B3HW, valid_B1HW)
-            warped_photo_B3HW = _move(_tensor_of(last_photo), grid_BHW2)
+            warped_photo_B3HW = _move(_tensor_of(last_photo, device), grid_BHW2)
             changes.append(
                 (
                     _change(rgb_B3HW, warped_B3HW, valid_B1HW),
-                    _change(_tensor_of(photo), warped_photo_B3HW, valid_B1HW),
+                    _change(_tensor_of(photo, device), warped_photo_B3HW, valid_B1HW),
                 )
             )
         pictures.append(picture_of(rgb_B3HW[0]))
@@ -187,12 +194,13 @@ def roll_on(
 
     The zoom carries away what was drawn, as a drive does: what then appears must be as good as what was there.
     """
-    labels_BHW = torch.from_numpy(np.stack(label_maps))
+    device = device_of(generator)
+    labels_BHW = torch.from_numpy(np.stack(label_maps)).to(device)
     batch, height_px, width_px = labels_BHW.shape
     shrink = torch.tensor([[1 / (1 + zoom), 0.0, 0.0], [0.0, 1 / (1 + zoom), 0.0]]).expand(batch, -1, -1)
-    grid_BHW2 = F.affine_grid(shrink, [batch, 3, height_px, width_px], align_corners=False)
-    rgb_B3HW = torch.zeros(batch, 3, height_px, width_px)
-    valid_B1HW = torch.zeros(batch, 1, height_px, width_px)
+    grid_BHW2 = F.affine_grid(shrink, [batch, 3, height_px, width_px], align_corners=False).to(device)
+    rgb_B3HW = torch.zeros(batch, 3, height_px, width_px, device=device)
+    valid_B1HW = rgb_B3HW[:, :1]
     first_B3HW = rgb_B3HW = generator(labels_BHW, rgb_B3HW, valid_B1HW)
     before_B3HW = first_B3HW
     valid_B1HW = torch.ones_like(valid_B1HW)
@@ -215,18 +223,20 @@ def _resized(photo: LabelledPhoto, config: EvaluationConfig) -> tuple[NDArray[np
 
 @torch.no_grad()
 def _first_frame(generator: LiveGenerator, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    nothing_B3HW = torch.zeros(1, 3, *labels.shape)
-    return picture_of(generator(torch.from_numpy(labels)[None], nothing_B3HW, nothing_B3HW[:, :1])[0])
+    device = device_of(generator)
+    nothing_B3HW = torch.zeros(1, 3, *labels.shape, device=device)
+    return picture_of(generator(torch.from_numpy(labels)[None].to(device), nothing_B3HW, nothing_B3HW[:, :1])[0])
 
 
 @torch.no_grad()
-def _embed(feature_network: FeatureNetwork, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+def _embed(feature_network: FeatureNetwork, pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> Tensor:
     batches = (pictures[start : start + _EMBED_BATCH] for start in range(0, len(pictures), _EMBED_BATCH))
-    return torch.cat([feature_network.embed(torch.cat([_tensor_of(rgb) for rgb in batch])) for batch in batches])
+    vectors = [feature_network.embed(torch.cat([_tensor_of(rgb, device) for rgb in batch])) for batch in batches]
+    return torch.cat(vectors).cpu()
 
 
-def _tensor_of(rgb: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
+def _tensor_of(rgb: NDArray[np.uint8], device: torch.device) -> Tensor:
+    return torch.from_numpy(rgb).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def _flow_back(

@@ -19,7 +19,7 @@ from bridge.protocol.labels import LabelSpace
 
 IMAGE_FOLDER: Final = "image"
 LABEL_FOLDER: Final = "label"
-_PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
+_PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _CITYSCAPES_PICTURES: Final = ("leftImg8bit", "leftImg8bit_sequence")
 _CITYSCAPES_LABELS: Final = "_gtFine_labelIds.png"
 _VID2VID_SPLITS: Final = {"train": "train", "val": "test"}

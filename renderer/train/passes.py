@@ -7,6 +7,7 @@ forwards and back: where that fails, training goes on uncompiled, with a sentenc
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -65,7 +66,9 @@ class Passes:
         try:
             for name in _QUIET:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-            trial()
+            with warnings.catch_warnings():  # of the compiler about itself
+                warnings.simplefilter("ignore")
+                trial()
         except Exception as error:  # noqa: BLE001 (compilers fail in ways of their own; eager torch never needs them)
             self._compiled = {}
             return f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"

@@ -44,6 +44,8 @@ class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     report: ReportConfig = ReportConfig()
     compile: bool = False
     """Whether torch compiles the networks, which takes minutes before the first step; where it fails they are not."""
+    recognised_by: str = ""
+    """The look whose segmentation network says at the end what of the classes is left in the pictures; "": none."""
     recordings: RecordingConfig | None = None
     """How recordings are read, for presets that learn from those. Of `data` and `clips` they use nothing that makes
     labels, depth or motion up: size, mirroring, exposure, holes, `single_share`, `num_classes`, `tone_loss_share`."""

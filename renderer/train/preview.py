@@ -54,9 +54,10 @@ def draw_still(
     generator: LiveGenerator, labels: NDArray[np.uint8], num_frames: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the first frame and the one `num_frames` later, (H,W,3) u8, of a scene (H,W) in which nothing moves."""
-    labels_BHW = torch.from_numpy(labels)[None]
-    valid_B1HW = torch.zeros(1, 1, *labels.shape)
-    first_B3HW = rgb_B3HW = generator(labels_BHW, torch.zeros(1, 3, *labels.shape), valid_B1HW)
+    device = device_of(generator)
+    labels_BHW = torch.from_numpy(labels)[None].to(device)
+    valid_B1HW = torch.zeros(1, 1, *labels.shape, device=device)
+    first_B3HW = rgb_B3HW = generator(labels_BHW, torch.zeros(1, 3, *labels.shape, device=device), valid_B1HW)
     valid_B1HW = torch.ones_like(valid_B1HW)
     for _ in range(num_frames):
         rgb_B3HW = generator(labels_BHW, rgb_B3HW, valid_B1HW)
@@ -66,7 +67,12 @@ def draw_still(
 def picture_of(rgb_3HW: Tensor) -> NDArray[np.uint8]:
     """Return a tensor of [-1, 1] as a picture (H,W,3) u8, rounded to nearest."""
     scaled_3HW = (rgb_3HW.clamp(-1, 1) * 127.5 + 127.5).round()
-    return scaled_3HW.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    return scaled_3HW.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def device_of(generator: LiveGenerator) -> torch.device:
+    """Return where a generator draws."""
+    return generator.label_table.weight.device
 
 
 def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:

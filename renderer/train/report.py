@@ -18,7 +18,9 @@ class ReportConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Pace:
     """How fast a run goes and how long the rest of it takes, by the steps of this process."""
 
-    def __init__(self, first_step: int, num_steps: int) -> None:
+    def __init__(self, first_step: int, num_steps: int | None, limit_s: float | None = None) -> None:
+        """A run without a number of steps ends after `limit_s`."""
+        self._limit_s = limit_s
         self._first_step = first_step
         self._num_steps = num_steps
         self._start_s = time.monotonic()
@@ -29,6 +31,8 @@ class Pace:
 
     def left_s(self, step: int) -> float:
         """Return the seconds that the steps after `step` will take at the pace so far."""
+        if self._num_steps is None:
+            return max((self._limit_s or 0.0) - self.elapsed_s(), 0.0)
         return self.elapsed_s() / max(step - self._first_step, 1) * (self._num_steps - step)
 
     def per_second(self, count: int) -> float:
@@ -39,4 +43,5 @@ class Pace:
         """Return the line of a step: how far, how long, how fast, and the values of its terms."""
         values = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
         left = f"{math.ceil(self.left_s(step) / 60)} min left, {frames_a_second:.2f} frames/s"
-        return f"step {step}/{self._num_steps}, {left}: {values}"
+        steps = str(step) if self._num_steps is None else f"{step}/{self._num_steps}"
+        return f"step {steps}, {left}: {values}"

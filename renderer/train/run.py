@@ -31,7 +31,7 @@ def train(
             _write_preview(trainer, folder, shown, metrics)
     finally:
         metrics.close()
-    return trainer.step_index >= trainer.preset.schedule.num_steps
+    return trainer.done >= 1
 
 
 def _loop(
@@ -43,9 +43,13 @@ def _loop(
     limit_s: float | None,
 ) -> None:
     schedule, preview = trainer.preset.schedule, trainer.preset.preview
-    pace, frames = Pace(trainer.step_index, schedule.num_steps), 0
-    while trainer.step_index < schedule.num_steps:
+    trainer.begin_time(limit_s)
+    pace, frames, seen_s = Pace(trainer.step_index, schedule.num_steps, limit_s), 0, 0.0
+    while trainer.done < 1:
         report = trainer.step()
+        now_s = pace.elapsed_s()
+        trainer.spend(now_s - seen_s)
+        seen_s = now_s
         frames += schedule.batch_size
         if not report.taken:
             say(f"step {report.step}: the loss or its gradient is not finite, nothing is learnt from it")
@@ -73,6 +77,6 @@ def _ways(trainer: Trainer) -> list[str]:
 def _write_preview(trainer: Trainer, folder: Path, shown: Sequence[LabelledPhoto], metrics: Metrics) -> None:
     preset = trainer.preset
     photos = spread(shown, preset.preview.num_photos)
-    sheet = contact_sheet(trainer.average_on_cpu(), photos, preset.label_space, preset.preview)
+    sheet = contact_sheet(trainer.average, photos, preset.label_space, preset.preview)
     write_picture(folder / f"preview_{trainer.step_index:06d}.png", sheet)
     metrics.show(trainer.step_index, sheet)

@@ -10,7 +10,8 @@ from renderer.train.precision import PrecisionName
 class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Length, rates and stages of a run. Steps count from 0."""
 
-    num_steps: int
+    num_steps: int | None
+    """None: as many as --minutes has time for; the rate falls with the clock."""
     batch_size: int
     precision: PrecisionName
     generator_rate: float
@@ -31,10 +32,12 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     checkpoint_every: int
 
 
-def rate_share(step: int, schedule: ScheduleConfig) -> float:
-    """Return the learning rate of a step as a share of the full one: warm-up, plateau, linear decay."""
+def rate_share(step: int, done: float, schedule: ScheduleConfig) -> float:
+    """Return the learning rate of a step as a share of the full one: warm-up, plateau, linear decay.
+
+    `done` is the share of the run, 0..1, that lies behind it.
+    """
     share = min(1.0, (step + 1) / schedule.warm_up_steps)
-    done = step / schedule.num_steps
     if done > schedule.decay_from:
         share *= max(schedule.least_rate, (1 - done) / (1 - schedule.decay_from))
     return share

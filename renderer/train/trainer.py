@@ -92,10 +92,29 @@ class Trainer:
         clips = preset.clips
         self._last_B3HW = torch.zeros(schedule.batch_size, 3, clips.height_px, clips.width_px, device=device)
         self._refused_in_a_row = 0
+        self._spent_s, self._end_s = 0.0, 0.0
 
-    def average_on_cpu(self) -> LiveGenerator:
-        """Return the averaged generator where pictures are looked at and measured, and weights written."""
-        return self.average if self.device == _CPU else copy.deepcopy(self.average).cpu()
+    @property
+    def done(self) -> float:
+        """The share of the run that is done, by steps, or by time where none are counted; from 1 on it is over."""
+        num_steps = self.preset.schedule.num_steps
+        return self._spent_s / self._end_s if num_steps is None else self.step_index / num_steps
+
+    def begin_time(self, limit_s: float | None) -> None:
+        """Let a run without a number of steps end so much later than it has been trained until now.
+
+        Raises UsageError for such a run without a limit.
+        """
+        if limit_s is not None:
+            self._end_s = self._spent_s + limit_s
+        elif self.preset.schedule.num_steps is None:
+            raise UsageError(
+                f"{self.preset.name} is trained for as long as there is time", "Say how long: --minutes M, or --steps N"
+            )
+
+    def spend(self, seconds: float) -> None:
+        """Count time that has gone by."""
+        self._spent_s += seconds
 
     def begin_from(self, generator: LiveGenerator) -> None:
         """Begin with the weights of a generator of the same sizes; styles that it has not begin as its own look.
@@ -122,7 +141,7 @@ class Trainer:
     def step(self) -> StepReport:
         """Draw the next frames and learn from them; raises UsageError when the loss stays without a finite value."""
         schedule = self.preset.schedule
-        share = rate_share(self.step_index, schedule)
+        share = rate_share(self.step_index, self.done, schedule)
         self._generator_descent.set_rate(schedule.generator_rate * share)
         self._discriminator_descent.set_rate(schedule.discriminator_rate * share)
         frame = self._next_frame()
@@ -145,6 +164,7 @@ class Trainer:
         return {
             "step_index": self.step_index,
             "refused_in_a_row": self._refused_in_a_row,
+            "spent_s": self._spent_s,
             "clips": self._clips.state_dict(),
             "last": self._last_B3HW.contiguous(),
             **{name: part.state_dict() for name, part in self._parts().items()},
@@ -154,6 +174,7 @@ class Trainer:
         """Go on from a state of the same preset; raises KeyError, ValueError or RuntimeError for another's."""
         self.step_index = int(state["step_index"])
         self._refused_in_a_row = int(state["refused_in_a_row"])
+        self._spent_s = float(state.get("spent_s", 0.0))
         self._clips.load_state_dict(state["clips"])
         self._last_B3HW = state["last"].to(self.device).contiguous(memory_format=torch.channels_last)
         for name, part in self._parts().items():

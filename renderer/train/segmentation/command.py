@@ -48,7 +48,7 @@ class SegmentationCard(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(args: argparse.Namespace, say: Say, open_drive: OpenDrive | None = None) -> int:
     """Train, or measure the network that --evaluate names; return the exit code."""
-    preset = _read_preset(args)
+    preset = read_preset(args)
     if args.evaluate is not None:
         metrics = _measure(load_segmentation(str(args.evaluate)), preset, args.data, open_drive)
         print(msgspec.json.format(msgspec.json.encode(metrics), indent=2).decode())
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, say: Say, open_drive: OpenDrive | None = None)
 
 def check_data(args: argparse.Namespace, open_drive: OpenDrive | None = None) -> list[str]:
     """Return a sentence for each thing that is wrong with the data set."""
-    preset = _read_preset(args)
+    preset = read_preset(args)
     try:
         if preset.recordings:
             check_photo_sizes(_load(args.data / "train", preset, open_drive), preset.crops)
@@ -79,7 +79,8 @@ def check_data(args: argparse.Namespace, open_drive: OpenDrive | None = None) ->
     return sentences
 
 
-def _read_preset(args: argparse.Namespace) -> SegmentationPreset:
+def read_preset(args: argparse.Namespace) -> SegmentationPreset:
+    """Return the preset that the flags name, with their settings; raises UsageError for what does not fit."""
     settings = [*args.set, *([f"schedule.num_steps={args.steps}"] if args.steps is not None else [])]
     return check_preset(apply_settings(find_segmentation_preset(args.preset), settings))
 

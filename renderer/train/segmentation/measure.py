@@ -19,7 +19,7 @@ from renderer.tones import without_tones
 from renderer.train.clips import resize_labels
 from renderer.train.data import LabelledPhoto
 from renderer.train.evaluate import follow_clip
-from renderer.train.preview import picture_of
+from renderer.train.preview import device_of, picture_of
 from renderer.train.recordings import RecordedFrame, true_motion
 from renderer.train.segmentation.preset import EvaluationConfig
 
@@ -94,22 +94,23 @@ def recognise(
 @torch.no_grad()
 def _drive_on(look: LiveGenerator, frames: Sequence[RecordedFrame], num_classes: int) -> list[NDArray[np.uint8]]:
     drawn: list[NDArray[np.uint8]] = []
-    last_B3HW = torch.zeros(0)
+    device, last_B3HW = device_of(look), torch.zeros(0)
     for index, frame in enumerate(frames):
         labels = frame.labels if look.config.tones else without_tones(frame.labels, num_classes)
-        warped_B3HW, valid_B1HW = torch.zeros(1, 3, *labels.shape), torch.zeros(1, 1, *labels.shape)
+        warped_B3HW = torch.zeros(1, 3, *labels.shape, device=device)
+        valid_B1HW = warped_B3HW[:, :1]
         if frame.follows:
             place_HW2, valid_HW = true_motion(frames[index - 1], frame)
-            valid_B1HW = torch.from_numpy(valid_HW)[None, None]
+            valid_B1HW = torch.from_numpy(valid_HW)[None, None].to(device)
             moved_B3HW = F.grid_sample(
                 last_B3HW,
-                torch.from_numpy(np.ascontiguousarray(place_HW2))[None],
+                torch.from_numpy(np.ascontiguousarray(place_HW2))[None].to(device),
                 mode="bicubic",
                 padding_mode="border",
                 align_corners=False,
             )
             warped_B3HW = moved_B3HW.clamp(-1, 1) * valid_B1HW
-        last_B3HW = look(torch.from_numpy(labels)[None], warped_B3HW, valid_B1HW)
+        last_B3HW = look(torch.from_numpy(labels)[None].to(device), warped_B3HW, valid_B1HW)
         drawn.append(picture_of(last_B3HW[0]))
     return drawn
 

@@ -105,6 +105,44 @@ def test_command_stops_after_its_time_and_resumes_to_the_same_weights(
     assert_same(weights_of(load_live(weights)), whole)
 
 
+def test_run_without_a_number_of_steps_ends_with_its_time_and_is_measured(
+    run_command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timed = ("--set", "schedule.num_steps=null")
+    assert run_command(*timed) == 2
+    assert "tiny is trained for as long as there is time. Say how long: --minutes M" in capsys.readouterr().err
+    assert run_command(*timed, "--minutes", "0.01") == 0
+    said = capsys.readouterr().err
+    assert "step 1, 1 min left, " in said and "measures the generator on the validation split" in said
+    card = json.loads((tmp_path / "out" / "tiny.json").read_text())
+    assert card["steps"] > 1 and card["metrics"]["flicker"]["ratio"] > 0 and card["recognition"] is None
+    assert run_command(*timed, "--minutes", "0.01", "--resume", "--set", "recognised_by=street-photo") == 2
+    assert "was made with other settings of recognised_by" in capsys.readouterr().err
+    assert run_command(*timed, "--minutes", "0.01", "--resume") == 0
+    assert json.loads((tmp_path / "out" / "tiny.json").read_text())["steps"] > card["steps"]
+
+
+def test_rate_falls_with_the_clock_where_no_steps_are_counted(tiny: TrainPreset, photos: list[LabelledPhoto]) -> None:
+    schedule = changed(tiny.schedule, num_steps=None, warm_up_steps=1, decay_from=0.5)
+    trainer = make_trainer(changed(tiny, schedule=schedule), photos)
+    trainer.begin_time(100.0)
+    rates: list[float] = []
+    for seconds in (10.0, 50.0, 20.0, 20.0):
+        trainer.step()
+        rates.append(trainer.state_dict()["generator_optimizer"]["param_groups"][0]["lr"] / schedule.generator_rate)
+        trainer.spend(seconds)
+    assert rates == pytest.approx([1.0, 1.0, 0.8, 0.4])
+    assert trainer.done == 1.0
+    trainer.begin_time(100.0)  # as much again: half of the whole is done, and the rate is full again
+    assert trainer.done == 0.5
+
+
+def test_card_says_what_of_the_classes_is_left(run_command: Callable[..., int], tmp_path: Path) -> None:
+    assert run_command("--set", "recognised_by=street-photo") == 0
+    recognition = json.loads((tmp_path / "out" / "tiny.json").read_text())["recognition"]
+    assert recognition["photos"]["mean_iou"] > 0 and recognition["share"] >= 0
+
+
 def test_command_answers_errors_with_a_sentence_and_2(
     run_command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,7 @@ def test_checkpoint_of_another_precision_is_refused(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, of itself
 def test_compiled_networks_learn_the_same(tiny: TrainPreset, photos: list[LabelledPhoto]) -> None:
     compiled, plain = make_trainer(tiny, photos), make_trainer(tiny, photos)
     assert compiled.compile() == ""
@@ -75,6 +76,7 @@ def test_compiled_networks_learn_the_same(tiny: TrainPreset, photos: list[Labell
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, of itself
 def test_networks_that_cannot_be_compiled_are_trained_as_they_are(
     tiny: TrainPreset, photos: list[LabelledPhoto], monkeypatch: pytest.MonkeyPatch
 ) -> None:
