@@ -86,7 +86,9 @@ class Composer:
         """Draw a pair over all of a surface, which must have the masks of BGRA."""
         sensor = pair.sensor
         self._frame_px = _size_px(sensor)
-        placed = self._placed = place(self.layout, self._frame_px, surface.get_size())
+        self._use_text_for(surface)
+        panel_px = self._hud.panel.tallest_px(surface.get_height()) if self.show_hud else 0
+        placed = self._placed = place(self.layout, self._frame_px, surface.get_size(), panel_px)
         self._refresh(surface, placed)
         pictures = PlanePictures(pair, self._view.before(sensor), self.show_labels)
         self._draw_planes(surface, placed, pictures)
@@ -97,7 +99,7 @@ class Composer:
         if self.caption:
             self._stale.append(self._hud.draw_caption(surface, self.caption))
         if notice := hud.notice or pair.notice:
-            self._stale.append(self._hud.draw_notice(surface, notice))
+            self._stale.append(self._hud.draw_notice(surface, notice, chips_px=placed.board.top))
         if self.show_help:
             self._stale.append(self._hud.draw_help(surface, self.help_rows))
 
@@ -165,7 +167,6 @@ class Composer:
         drawn_on = (id(surface), surface.get_size(), placed)
         board = pygame.Rect(placed.board.left, placed.board.top, placed.board.width, placed.board.height)
         if drawn_on != self._drawn_on:
-            self._use_text_for(surface)
             if not placed.fills(surface.get_size()):
                 surface.fill(BACKGROUND_RGB)
             self._drawn_on = drawn_on
@@ -221,7 +222,7 @@ class Composer:
             share = (
                 f"{original} | {synthesized}" if self.layout.mix == "wipe" else self._blend_name(original, synthesized)
             )
-            self._hud.draw_chip(surface, box.left, box.top, share, frame, alert=missing)
+            self._stale.append(self._hud.draw_chip(surface, box.left, box.top, share, frame, alert=missing))
             return
         for plane, box in placed.tiles:
             alert = False
@@ -231,7 +232,7 @@ class Composer:
                 name, note, alert = synthesized, frame, missing
             else:
                 name, note = pictures.name(plane), ""
-            self._hud.draw_chip(surface, box.left, box.top, name, note, alert=alert)
+            self._stale.append(self._hud.draw_chip(surface, box.left, box.top, name, note, alert=alert))
 
     def _blend_name(self, original: str, synthesized: str) -> str:
         return f"{round(100 * self.split)} % {original} + {round(100 * (1 - self.split))} % {synthesized}"

@@ -42,6 +42,11 @@ class Hud:
         drawn = self.panel.surface(surface.get_size(), row, hud)
         return surface.blit(drawn, (0, surface.get_height() - drawn.get_height()))
 
+    @property
+    def chip_height_px(self) -> int:
+        """Height of a tile's name."""
+        return self._font.get_height() + self._pad_px
+
     def draw_chip(
         self, surface: pygame.Surface, left_px: int, top_px: int, name: str, note: str = "", *, alert: bool = False
     ) -> pygame.Rect:
@@ -50,17 +55,24 @@ class Hud:
         name_text = text.text(self._font, name, NOTICE_RGB if alert else VALUE_RGB)
         note_text = text.text(self._font, note, CAPTION_RGB) if note else None
         width = name_text.get_width() + 2 * gap + (note_text.get_width() + gap if note_text else 0)
-        plate = text.panel(width, self._font.get_height() + self._pad_px, PANEL_RGBA)
+        plate = text.panel(width, self.chip_height_px, PANEL_RGBA)
         covered = surface.blit(plate, (left_px, top_px))
         surface.blit(name_text, (left_px + gap, top_px + self._pad_px // 2))
         if note_text:
             surface.blit(note_text, (left_px + 2 * gap + name_text.get_width(), top_px + self._pad_px // 2))
         return covered
 
-    def draw_notice(self, surface: pygame.Surface, sentence: str, *, danger: bool = True) -> pygame.Rect:
-        """Write a sentence across the middle of the upper half, on as many lines as it needs."""
+    def draw_notice(
+        self, surface: pygame.Surface, sentence: str, *, danger: bool = True, chips_px: int | None = None
+    ) -> pygame.Rect:
+        """Write a sentence across the middle of the upper half, on as many lines as it needs.
+
+        `chips_px` is where the upper row of tiles, and of their names, begins: the sentence lies below it or above.
+        """
         width, height = surface.get_size()
-        return self._draw_lines(surface, sentence, height // 4, NOTICE_RGB if danger else VALUE_RGB, width)
+        names = range(0) if chips_px is None else range(chips_px, chips_px + self.chip_height_px)
+        color = NOTICE_RGB if danger else VALUE_RGB
+        return self._draw_lines(surface, sentence, height // 4, color, width, clear_of=names)
 
     def draw_caption(self, surface: pygame.Surface, sentence: str) -> pygame.Rect:
         """Write a sentence above the panel, as subtitles stand."""
@@ -112,12 +124,15 @@ class Hud:
         color: Color,
         room_px: int,
         panel_rgba: tuple[int, int, int, int] = NOTICE_PANEL_RGBA,
+        clear_of: range = range(0),
     ) -> pygame.Rect:
         lines = text.wrap(self._font, sentence, room_px - 8 * self._pad_px)
         line = self._font.get_height()
         width = max(self._font.size(words)[0] for words in lines) + 4 * self._pad_px
         height = line * len(lines) + 2 * self._pad_px
         left, top = (surface.get_width() - width) // 2, max(0, middle_px - height // 2)
+        if top < clear_of.stop and clear_of.start < top + height:
+            top = clear_of.stop + self._pad_px
         covered = surface.blit(text.panel(width, height, panel_rgba), (left, top))
         for index, words in enumerate(lines):
             drawn = text.text(self._font, words, color)

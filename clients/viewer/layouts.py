@@ -110,7 +110,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Placed:
-    """A layout in a picture of a size: the box of all of it, which keeps its shape and is centred, and each tile's."""
+    """A layout in a picture of a size: the box of all of it, which keeps its shape, and each tile's."""
 
     board: Box
     tiles: tuple[tuple[ViewPlane, Box], ...]
@@ -130,14 +130,18 @@ class Placed:
 
 
 @lru_cache(maxsize=64)
-def place(layout: Layout, frame_px: tuple[int, int], size_px: tuple[int, int]) -> Placed:
-    """Return where a layout's tiles are in a picture of `size_px` (width, height), for frames of `frame_px`."""
+def place(layout: Layout, frame_px: tuple[int, int], size_px: tuple[int, int], panel_px: int = 0) -> Placed:
+    """Return where a layout's tiles are in a picture of `size_px` (width, height), for frames of `frame_px`.
+
+    They are as large as fits, and in the middle of what a panel of `panel_px` along the lower edge leaves free; where
+    that is not enough for them they begin at the top, and the panel lies over them.
+    """
     unit_width = layout.columns * frame_px[0], layout.rows * frame_px[1]
     scale = min(size_px[0] / unit_width[0], size_px[1] / unit_width[1])
     cell_width, cell_height = scale * frame_px[0], scale * frame_px[1]
     width = min(size_px[0], max(1, round(layout.columns * cell_width)))
     height = min(size_px[1], max(1, round(layout.rows * cell_height)))
-    board = Box((size_px[0] - width) // 2, (size_px[1] - height) // 2, width, height)
+    board = Box((size_px[0] - width) // 2, max(0, size_px[1] - panel_px - height) // 2, width, height)
     tiles: list[tuple[ViewPlane, Box]] = []
     for tile in layout.tiles:
         left, right = (_edge(x, width, layout.columns) for x in (tile.left, tile.left + tile.size))

@@ -43,10 +43,15 @@ class Panel:
         """Height of the row with verdict and sparkline, which only pictures that are high enough have."""
         return self._value_font.get_height() + self._pad_px
 
+    def tallest_px(self, picture_height_px: int) -> int:
+        """Height of the panel with everything that a picture of this height has room for."""
+        both_px = self.height_px + self.second_row_px
+        return both_px if both_px <= TALLEST_SHARE * picture_height_px else self.height_px
+
     def surface(self, size_px: tuple[int, int], row: Sequence[Cell], hud: HudState) -> pygame.Surface:
         """Return the panel for a picture of this size."""
         width, height = size_px
-        second = bool(hud.verdict or hud.history) and self.height_px + self.second_row_px <= TALLEST_SHARE * height
+        second = bool(hud.verdict or hud.history) and self.tallest_px(height) > self.height_px
         wanted = (width, second, tuple(row), *((hud.verdict, hud.history, hud.period_ms) if second else ()))
         if wanted != self._drawn:
             self._drawn = wanted

@@ -65,7 +65,7 @@ def take(folder: Path, recording: Path, model: str, frame: int, sizes_px: list[t
     make_folder(folder)
     with open_source(recording, model, "cpu", None) as (source, name):
         index = frame % len(source)
-        pairs = [source.wait_pair(i) for i in range(index + 1)][-REMEMBERED:]
+        pairs = [source.wait_pair(i) for i in range(max(0, index + 1 - REMEMBERED), index + 1)]
     hud = hud_of_recording(Recording(recording), pairs, name)
     before, pair = pairs[-2:] if len(pairs) > 1 else (pairs[0], pairs[0])
     for width, height in sizes_px:

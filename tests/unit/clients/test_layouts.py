@@ -15,7 +15,7 @@ from bridge.protocol.frames import BodyPose, CameraIntrinsics, FramePair, Render
 from bridge.protocol.labels import label_id, palette
 from clients.commands import drive
 from clients.viewer.composer import Composer
-from clients.viewer.hud import HudState
+from clients.viewer.hud import Hud, HudState, text_height_px
 from clients.viewer.layouts import LAYOUT_NAMES, LAYOUTS, ViewPlane, layout_named, next_layout, place
 from clients.viewer.motion import engine_motion
 
@@ -75,12 +75,15 @@ def test_the_layouts_are_a_ring() -> None:
 @given(
     frame_px=st.tuples(st.integers(16, 2048), st.integers(16, 2048)),
     size_px=st.tuples(st.integers(16, 3840), st.integers(16, 2160)),
+    panel_px=st.integers(0, 120),
 )
 def test_every_tile_lies_inside_and_fills_its_share(
-    name: str, frame_px: tuple[int, int], size_px: tuple[int, int]
+    name: str, frame_px: tuple[int, int], size_px: tuple[int, int], panel_px: int
 ) -> None:
     layout = layout_named(name)
-    placed = place(layout, frame_px, size_px)
+    placed = place(layout, frame_px, size_px, panel_px)
+    above_px = size_px[1] - panel_px
+    assert placed.board.bottom <= above_px if placed.board.height <= above_px else placed.board.top == 0
     assert placed.board.width == size_px[0] or placed.board.height == size_px[1]
     for _, box in placed.tiles:
         assert 0 <= placed.board.left <= box.left < box.right <= size_px[0]
@@ -159,6 +162,42 @@ def test_pictures_of_other_sizes_are_fitted_into_every_layout() -> None:
             assert (canvas_bgra[..., :3] == (0, 255, 0)).all(axis=-1).any(), name
 
 
+def panel_px(width_px: int, height_px: int) -> int:
+    return Hud(text_height_px(width_px, height_px)).panel.tallest_px(height_px)
+
+
+@pytest.mark.parametrize("size_px", SIZES)
+@pytest.mark.parametrize("name", LAYOUT_NAMES)
+def test_where_there_is_room_the_panel_covers_nothing_of_the_pictures(name: str, size_px: tuple[int, int]) -> None:
+    told = HudState(verdict="keeps up", history=((1.0, 2.0, 3.0, 4.0),) * 60, period_ms=50.0)
+    composer = Composer(layout_named(name))
+    composer.size_px = size_px
+    with_panel = composer.render(pair(1), told).copy()
+    panel_top_px = size_px[1] - panel_px(*size_px)
+    board = place(composer.layout, (WIDTH, HEIGHT), size_px, panel_px(*size_px)).board
+    assert composer.pixel_at((board.left + 1, board.bottom - 1)) is not None
+    assert composer.pixel_at((board.left + 1, board.bottom)) is None
+    if board.height > panel_top_px:
+        assert board.top == 0
+        return
+    assert (with_panel[board.bottom : panel_top_px, :, :3] == 0).all()
+    assert (with_panel[board.bottom - 1, board.left : board.right, :3] > 0).any()
+
+
+@pytest.mark.parametrize("size_px", [(512, 128), (1024, 256), (1280, 720), (1920, 1080), (3840, 2160), (1024, 768)])
+@pytest.mark.parametrize("name", LAYOUT_NAMES)
+def test_a_notice_does_not_lie_over_the_names_of_the_pictures(name: str, size_px: tuple[int, int]) -> None:
+    composer = Composer(layout_named(name))
+    composer.size_px = size_px
+    lost = replace(pair(1), rendered=None)
+    quiet = composer.render(lost, HudState()).copy()
+    told = composer.render(lost, HudState(notice="the inference server was lost: showing the original"))
+    assert (quiet != told).any()
+    top_px = place(composer.layout, (WIDTH, HEIGHT), size_px, panel_px(*size_px)).board.top
+    names = np.s_[top_px : top_px + Hud(text_height_px(*size_px)).chip_height_px]
+    assert (quiet[names] == told[names]).all()
+
+
 def test_planes_that_are_missing_are_said_to_be() -> None:
     pair_of_labels = pair(1)
     sensor = replace(pair_of_labels.sensor, instance_map=None, depth_m=None)
@@ -166,10 +205,19 @@ def test_planes_that_are_missing_are_said_to_be() -> None:
     composer.size_px = (1280, 720)
     there = composer.render(pair_of_labels, HudState()).copy()
     missing = composer.render(replace(pair_of_labels, sensor=sensor), HudState())
-    placed = place(composer.layout, (WIDTH, HEIGHT), (1280, 720))
+    placed = place(composer.layout, (WIDTH, HEIGHT), (1280, 720), panel_px(1280, 720))
     for plane, box in placed.tiles:
         part = np.s_[box.top : box.bottom, box.left : box.right]
         assert (there[part] != missing[part]).any() == (plane in ("instances", "depth")), plane
+
+
+def test_a_name_that_is_wider_than_its_picture_is_drawn_anew_each_frame() -> None:
+    composer = Composer(layout_named("blend"))
+    composer.size_px = (512, 128)
+    lost = replace(pair(1), rendered=None)
+    first = composer.render(lost, HudState()).copy()
+    for _ in range(3):
+        assert (composer.render(lost, HudState()) == first).all()
 
 
 def test_a_switched_layout_leaves_nothing_behind() -> None:
