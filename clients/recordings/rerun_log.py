@@ -18,6 +18,7 @@ from bridge.recording.rows import Row
 from clients.progress import Progress
 from clients.recordings.output import output_error
 from clients.recordings.pairs import RecordedPairs
+from clients.viewer.planes import flow_rgb
 
 JPEG_QUALITY: Final = 90
 CAMERA: Final = "world/camera"
@@ -39,7 +40,7 @@ def export_rerun(pairs: RecordedPairs, out: Path) -> int:
         raise output_error(out, error) from None
     log = sdk.RecordingStream("vidrive", recording_id=pairs.recording.manifest.created_utc)
     try:
-        log.save(str(out))
+        log.save(str(out), default_blueprint=_views(importlib.import_module("rerun.blueprint")))
         _log_fixed(sdk, log, pairs)
         with Progress(len(pairs)) as progress:
             for index, row in enumerate(pairs.recording.rows):
@@ -49,6 +50,25 @@ def export_rerun(pairs: RecordedPairs, out: Path) -> int:
     except RuntimeError as error:
         raise OutputError(f"{out} cannot be written ({error})", "Choose another --out, or make room") from None
     return len(pairs)
+
+
+def _views(views: Any) -> Any:
+    """What is shown where when the file is opened: both pictures, the planes, the world, and the curves."""
+    pictures = views.Vertical(
+        views.Spatial2DView(origin=f"{CAMERA}/rgb", name="original"),
+        views.Spatial2DView(origin="synthesized", name="synthesized"),
+        views.Tabs(
+            *(views.Spatial2DView(origin=f"{CAMERA}/{plane}", name=plane) for plane in ("labels", "instances", "depth"))
+        ),
+    )
+    curves = views.Vertical(
+        views.Spatial3DView(origin="world", name="world"),
+        views.TimeSeriesView(origin="drive/stages_ms", name="stages, ms"),
+        views.TimeSeriesView(origin="drive", contents=["drive/*"], name="drive"),
+        views.TextLogView(origin="events", name="events"),
+        row_shares=[3, 2, 2, 1],
+    )
+    return views.Blueprint(views.Horizontal(pictures, curves))
 
 
 def _log_fixed(sdk: Any, log: Any, pairs: RecordedPairs) -> None:
@@ -79,6 +99,8 @@ def _log_frame(sdk: Any, log: Any, row: Row, pair: FramePair) -> None:
         log.log(f"{CAMERA}/instances", sdk.SegmentationImage(sensor.instance_map))
     if sensor.depth_m is not None:
         log.log(f"{CAMERA}/depth", sdk.DepthImage(sensor.depth_m, meter=1.0))
+    if sensor.flow_px is not None:
+        log.log(f"{CAMERA}/flow", sdk.Image(flow_rgb(sensor.flow_px)))
     if sensor.rgb is not None:
         log.log(f"{CAMERA}/rgb", sdk.Image(sensor.rgb).compress(jpeg_quality=JPEG_QUALITY))
     if pair.rendered is not None:
@@ -88,8 +110,11 @@ def _log_frame(sdk: Any, log: Any, row: Row, pair: FramePair) -> None:
         labels = [str(body.instance_id) for body in sensor.bodies]
         log.log("world/bodies", sdk.Points3D(places, labels=labels, radii=0.5))
     ego = {"speed_m_s": sensor.ego.speed_m_s, "throttle": sensor.ego.throttle, "steer": sensor.ego.steer}
-    for name, value in {**ego, "brake": sensor.ego.brake, "age_ms": row.age_ms}.items():
+    for name, value in {**ego, "brake": sensor.ego.brake, "gear": sensor.ego.gear, "age_ms": row.age_ms}.items():
         log.log(f"drive/{name}", sdk.Scalars(float(value)))
+    for event in (f"temporal state begins anew: {row.reset}" if row.reset else "", row.notice):
+        if event:
+            log.log("events", sdk.TextLog(event))
     for name, value_ms in row.stages_ms.items():
         log.log(f"drive/stages_ms/{name}", sdk.Scalars(float(value_ms)))
 
