@@ -32,7 +32,7 @@ from clients.gap.statistics import ROAD, count, total
 from clients.progress import Progress
 from renderer.picture_features import fit_picture
 
-CAR, PERSON, BUILDING, TREE = 8, 9, 1, 5
+CAR, BUILDING, TREE = 8, 1, 5
 NUM_PICTURES: Final = 40  # of each side
 NUM_MAPS: Final = 100
 OUT: Final = Path("docs/gap-degradations.md")

@@ -35,10 +35,6 @@ class Layout:
     tiles: tuple[Tile, ...]
     mix: Mix = ""
 
-    def shows(self, *planes: ViewPlane) -> bool:
-        """Return whether any of these planes has a tile."""
-        return any(tile.plane in planes for tile in self.tiles)
-
     def natural_size_px(self, frame_px: tuple[int, int]) -> tuple[int, int]:
         """Return width and height at which the largest tile has a frame's own width and height."""
         unit = 1.0 / max(tile.size for tile in self.tiles)

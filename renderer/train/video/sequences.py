@@ -256,7 +256,7 @@ def _check_frames(sequence: TrainSequence, preset: VideoPreset) -> Iterator[str]
             if frames.instances:
                 read_ids(frames.instances[index])
             if sequence.flows and (flow := sequence.flows[index]) is not None:
-                read_flow(flow, labels.shape)  # pyright: ignore[reportArgumentType]
+                read_flow(flow, (labels.shape[0], labels.shape[1]))
         except VidriveError as error:
             yield str(error)
             continue
