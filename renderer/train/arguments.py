@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -23,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="", help="what to train on (default: CUDA where there is one)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of first weights and data order (default: 0)")
+    parser.add_argument(
+        "--seed", type=_seed, metavar="N", default=0, help="of first weights and data order (default: 0)"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -45,7 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", default="", metavar="NAME", help="with --evaluate: which of the file's looks")
 
 
-def _positive(kind: type[int] | type[float]):
+def _seed(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: a number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
     def parse(text: str) -> int | float:
         value = kind(text)
         if value <= 0:

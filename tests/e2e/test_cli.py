@@ -88,6 +88,7 @@ def test_ctrl_c_ends_the_town() -> None:
         ("demo --headless --trace /nonexistent/trace.jsonl", "/nonexistent/trace.jsonl cannot be written"),
         ("demo --headless --record /nonexistent/drive.mp4", "/nonexistent/drive.mp4 cannot be written"),
         ("demo --headless --seed -1", "'-1' is not a seed"),
+        ("train street-photo --data nowhere --seed -1", "'-1' is not a seed"),
         ("town --seed 4294967296", "'4294967296' is not a seed"),
     ],
 )
