@@ -69,19 +69,22 @@ def test_compiled_networks_learn_the_same(tiny: TrainPreset, photos: list[Labell
     compiled, plain = make_trainer(tiny, photos), make_trainer(tiny, photos)
     assert compiled.compile() == ""
     assert not any(parameter.grad is not None for parameter in compiled.generator.parameters())
-    for _ in range(4):
-        first, second = compiled.step(), plain.step()
-        assert first.terms == pytest.approx(second.terms, rel=1e-3, abs=1e-4)
+    assert compiled.step().terms == pytest.approx(plain.step().terms, rel=1e-4, abs=1e-5)
+    for _ in range(3):  # Adam's first steps are as long for a gradient of rounding as for any other
+        assert compiled.step().terms == pytest.approx(plain.step().terms, rel=2e-2, abs=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, of itself
 def test_networks_that_cannot_be_compiled_are_trained_as_they_are(
-    tiny: TrainPreset, photos: list[LabelledPhoto], monkeypatch: pytest.MonkeyPatch
+    tiny: TrainPreset, photos: list[LabelledPhoto], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import torch._inductor.config as inductor
 
+    torch.compiler.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(inductor, "force_disable_caches", True)
     monkeypatch.setattr(inductor.cpp, "cxx", ("/no/compiler",))
     failing, plain = make_trainer(tiny, photos), make_trainer(tiny, photos)
     assert failing.compile()
