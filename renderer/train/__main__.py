@@ -32,7 +32,7 @@ from renderer.train.checkpoint import load_checkpoint
 from renderer.train.data import LabelledPhoto, load_photos
 from renderer.train.device import find_device
 from renderer.train.distil import LIKE, PRESET_NAME, TAUGHT_FOLDER, distil_preset, teach
-from renderer.train.evaluate import Metrics, evaluate
+from renderer.train.evaluate import Metrics, clip_frames, evaluate
 from renderer.train.layouts import has_split
 from renderer.train.packing import pack
 from renderer.train.perceptual import load_feature_network
@@ -160,6 +160,8 @@ def _train_photos(
     args: argparse.Namespace, preset: TrainPreset, data: Path, folder: Path, open_drive: OpenDrive | None = None
 ) -> int:
     photos, validation = _load_data(data, preset, open_drive)
+    if validation:
+        clip_frames(validation, preset.evaluation)  # it would be a pity to hear of it when all is learnt
     device = find_device(args.device)
     network = load_feature_network()
     trainer = Trainer(preset, photos, network if device.type == "cpu" else network.to(device), args.seed, device)

@@ -234,7 +234,7 @@ def map_to(path: Path, labels: NDArray[np.uint8], source: LabelSpace, target: La
 
 def read_picture(path: Path, mode: int) -> NDArray[Any]:
     """Return a picture as `cv2.imread` does in a mode; raises UsageError where it cannot be read."""
-    picture = cv2.imread(str(path), mode)
+    picture = cv2.imread(str(path), mode) if path.is_file() else None
     if picture is None:
         raise UsageError(f"the picture {path} cannot be read", "Get the file again")
     return np.asarray(picture)

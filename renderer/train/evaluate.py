@@ -6,6 +6,7 @@ Labels and photos are those of the validation split, which was not trained on.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -30,6 +31,7 @@ from renderer.train.preview import device_of, picture_of, spread
 
 _EMBED_BATCH: Final = 8
 _BLUR_SIGMA_PX: Final = 4.0
+_FEWEST_FRAMES: Final = 3
 
 
 class EvaluationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,13 +98,7 @@ def evaluate(
     The feature network is on the generator's device.
     Raises UsageError where the validation split has too few frames of a clip.
     """
-    clip_drive = config.clip_drive or validation[0].drive
-    clip = [_resized(photo, config) for photo in validation if photo.drive == clip_drive]
-    if len(clip) < 3:
-        raise UsageError(
-            f"the validation split has {len(clip)} frames of drive {clip_drive}, a clip needs three",
-            "Name a drive of the split as evaluation.clip_drive in the preset",
-        )
+    clip = [_resized(photo, config) for photo in clip_frames(validation, config)]
     frames = [_resized(photo, config) for photo in validation]
     real, labels = [rgb for rgb, _ in frames], [label_map for _, label_map in frames]
     device = device_of(generator)
@@ -130,11 +126,27 @@ def evaluate(
         blurred_photos=distance([np.asarray(cv2.GaussianBlur(rgb, (0, 0), _BLUR_SIGMA_PX), np.uint8) for rgb in real]),
         real_drives={
             drive: distance([_resized(photo, config)[0] for photo in training if photo.drive == drive])
-            for drive in sorted({photo.drive for photo in training})
+            for drive, count in sorted(Counter(photo.drive for photo in training).items())
+            if count >= _FEWEST_FRAMES
         },
         flicker=flicker,
         parked=roll_on(generator, still, config.stability_frames, 0.0),
         driving=roll_on(generator, still, config.stability_frames, config.stability_zoom),
+    )
+
+
+def clip_frames(validation: Sequence[LabelledPhoto], config: EvaluationConfig) -> list[LabelledPhoto]:
+    """Return the frames that are measured as a clip; raises UsageError where there are too few."""
+    counts = Counter(photo.drive for photo in validation)
+    clip_drive = config.clip_drive or validation[0].drive
+    if counts[clip_drive] >= _FEWEST_FRAMES:
+        return [photo for photo in validation if photo.drive == clip_drive]
+    longest = max(counts, key=lambda drive: counts[drive])
+    raise UsageError(
+        f"the validation split has {counts[clip_drive]} frames of drive {clip_drive}, a clip needs three",
+        f"Measure another: --set evaluation.clip_drive={longest}"
+        if counts[longest] >= _FEWEST_FRAMES
+        else "Add some that follow each other, NAME_1 to NAME_3 for instance, or leave val/ out",
     )
 
 

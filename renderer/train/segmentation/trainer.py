@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import cv2
@@ -56,6 +58,9 @@ class SegmentationTrainer:
         self._class_weights = _class_weights(photos, preset).to(device)
         encoder = [value for name, value in self.network.named_parameters() if name.partition(".")[0] in _ENCODER]
         decoder = [value for name, value in self.network.named_parameters() if name.partition(".")[0] not in _ENCODER]
+        self._thread = ThreadPoolExecutor(1, "batches")
+        self._workers = ThreadPoolExecutor(max(1, min(schedule.batch_size, (os.cpu_count() or 1) - 1)), "crops")
+        self._coming: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
         self._rates = (schedule.encoder_rate, schedule.decoder_rate)
         self._optimizer = torch.optim.AdamW(
             [{"params": encoder}, {"params": decoder}], lr=self._rates[1], weight_decay=schedule.weight_decay
@@ -96,16 +101,26 @@ class SegmentationTrainer:
         self.step_index, self._seed = int(state["step_index"]), int(state["seed"])
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._coming = None
 
     def _next_batch(self) -> tuple[Tensor, Tensor]:
+        """Return the batch of this step, and begin the next one beside it."""
+        step, coming = self.step_index, self._coming
+        batch = coming[1].result() if coming is not None and coming[0] == step else self._batch(step)
+        self._coming = step + 1, self._thread.submit(self._batch, step + 1)
+        return batch
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return crops (B,3,H,W) in [-1, 1] and their classes (B,H,W) int64; each photo once before any comes again."""
         size = self.preset.schedule.batch_size
-        crops: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-        for number in range(self.step_index * size, (self.step_index + 1) * size):
+
+        def crop(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             epoch, index = divmod(number, len(self._photos))
             order = np.random.default_rng([self._seed, _ORDER_SEED, epoch]).permutation(len(self._photos))
             rng = np.random.default_rng([self._seed, _CROP_SEED, number])
-            crops.append(cut_crop(rng, self._photos[int(order[index])], self.preset.crops))
+            return cut_crop(rng, self._photos[int(order[index])], self.preset.crops)
+
+        crops = list(self._workers.map(crop, range(step * size, (step + 1) * size)))
         rgb_B3HW = torch.from_numpy(np.stack([rgb for rgb, _ in crops])).permute(0, 3, 1, 2).float() / 127.5 - 1
         labels_BHW = torch.from_numpy(np.stack([labels for _, labels in crops])).long()
         return rgb_B3HW.contiguous(memory_format=torch.channels_last), labels_BHW

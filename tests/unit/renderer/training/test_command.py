@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,6 +164,59 @@ def test_command_answers_errors_with_a_sentence_and_2(
     with pytest.raises(SystemExit):
         run_command("--steps", "0")
     assert "0 is not above 0" in capsys.readouterr().err
+
+
+def test_validation_without_a_clip_is_said_before_anything_is_learnt(
+    run_command: Callable[..., int], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command("--set", "evaluation.clip_drive=b") == 2
+    assert "has 0 frames of drive b, a clip needs three. Measure another: --set" in capsys.readouterr().err
+    for number, path in enumerate(sorted((data / "val").rglob("*.png"))):
+        path.rename(path.with_name(f"{'abcde'[number % 5]}_0.png"))
+    assert run_command("--set", "evaluation.clip_drive=''") == 2
+    assert "or leave val/ out" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_five_times_it_ends_with_the_weights_of_an_uninterrupted_run(
+    tiny: TrainPreset, data: Path, tmp_path: Path
+) -> None:
+    preset, rng = tmp_path / "tiny.yaml", random.Random(5)
+    schedule = changed(tiny.schedule, num_steps=60)
+    judges = changed(tiny.discriminators, head_level_channels=(32, 16))  # of the feature network that ships
+    clips = changed(tiny.clips, single_share=0.5)
+    preset.write_bytes(msgspec.yaml.encode(changed(tiny, schedule=schedule, discriminators=judges, clips=clips)))
+
+    def start(out: Path, *flags: str) -> subprocess.Popen[str]:
+        words = [str(preset), "--data", str(data), "--out", str(out), *flags]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[4])}
+        command = [sys.executable, "-m", "renderer.train", *words]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def finish(process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(200) == 0, said[-2000:]
+
+    with start(tmp_path / "whole") as whole:
+        finish(whole)
+    out = tmp_path / "killed"
+    for kill in range(5):
+        with start(out, *(["--resume"] if kill else [])) as process:
+            assert process.stderr is not None
+            lines_before_death = rng.randint(5, 12)
+            for line in process.stderr:
+                lines_before_death -= line.startswith("step ")
+                if not lines_before_death:
+                    break
+            for _ in range(rng.randint(0, 200_000)):  # somewhere inside a step or the writing of a checkpoint
+                pass
+            process.send_signal(signal.SIGKILL)
+    with start(out, "--resume") as last:
+        finish(last)
+    assert (out / "tiny.safetensors").read_bytes() == (tmp_path / "whole" / "tiny.safetensors").read_bytes()
 
 
 def test_preview_that_cannot_be_written_is_an_error(

@@ -66,8 +66,15 @@ def test_evaluation_measures_all(tiny: TrainPreset, photos: list[LabelledPhoto])
     assert metrics.parked.frames == metrics.driving.frames == 3
     assert json.loads(msgspec.json.encode(metrics))["label_colours"][0] > 0
     config = changed(tiny.evaluation, clip_drive="nobody")
-    with pytest.raises(UsageError, match="has 0 frames of drive nobody"):
+    with pytest.raises(UsageError, match=r"has 0 frames of drive nobody.*--set evaluation.clip_drive=a"):
         evaluate(generator, photos, photos, RandomFeatures(), "street", config)
+
+
+def test_drive_of_a_photo_or_two_is_no_set_to_be_compared(tiny: TrainPreset, photos: list[LabelledPhoto]) -> None:
+    alone = [*photos, LabelledPhoto("b_0", photos[0].rgb, photos[0].labels)]
+    generator = LiveGenerator(tiny.generator).eval()
+    metrics = evaluate(generator, photos, alone, RandomFeatures(), "street", tiny.evaluation)
+    assert set(metrics.real_drives) == {"a"}
 
 
 def test_stability_sees_a_picture_that_fades(tiny: TrainPreset, photos: list[LabelledPhoto]) -> None:
