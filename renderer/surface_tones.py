@@ -42,6 +42,10 @@ _PLOT_M: Final = 15.6  # of street front that has one look; not bounded where wa
 _WHEEL_M: Final = 0.64
 _LOWEST_M, _HIGHEST_M = 1.3, 3.2  # that a vehicle's top is taken to be
 _TWIGS_BELOW: Final = 0.5  # of noise of unit deviation; the sky shines through above
+_CROWN_M: Final = 2.6  # above the road: trunks are below
+_TRUNK_M: Final = 0.7
+_FARTHEST_TRUNK_M: Final = 50.0
+_BARK: Final = DARK + NUM_BRIGHTNESSES * NEUTRAL
 _CELL_M: Final = 0.4  # of ground that cars cover; they park farther apart
 _PLOT_CELLS: Final = 16
 _FARTHEST_PAINT_M: Final = 60.0
@@ -91,10 +95,12 @@ def surface_tones(
     near_N = depth_N < _FARTHEST_M
     walls = torch.nonzero((labels_N == _BUILDING) & near_N).squeeze(1)
     tones_N[walls] = _wall_tones(places, walls)
-    leaves = torch.nonzero((labels_N == _VEGETATION) & near_N).squeeze(1)
-    tones_N[leaves] = _leaf_tones(places, leaves, leafless)
+    ground_m = _ground_m(places, labels_N)
+    plants = torch.nonzero((labels_N == _VEGETATION) & near_N).squeeze(1)
+    leaves = _leaf_tones(places, plants, leafless)
+    tones_N[plants] = torch.where(_is_trunk(places, plants, labels_N, ground_m), float(_BARK), leaves)
     cars = torch.nonzero((labels_N == _CAR) & near_N).squeeze(1)
-    tones_N[cars] = _car_tones(places, instances_N, cars, _ground_m(places, labels_N))
+    tones_N[cars] = _car_tones(places, instances_N, cars, ground_m)
     if instances_N is not None:
         people = torch.nonzero(((labels_N == _PERSON) | (labels_N == _RIDER)) & near_N).squeeze(1)
         tones_N[people] = _clothes_tones(places, instances_N, people)
@@ -193,6 +199,21 @@ def _leaf_tones(places: _Places, pixels: Tensor, leafless: bool) -> Tensor:
     if leafless:
         return torch.where(noise > _TWIGS_BELOW, float(BRIGHT), tones)
     return torch.where(noise > 1.6, float(BRIGHT), tones) + NUM_BRIGHTNESSES * COOL
+
+
+def _is_trunk(places: _Places, pixels: Tensor, labels_N: Tensor, ground_m: float) -> Tensor:
+    """Return which pixels of plants are of a trunk: low, and with no plant beside them on either side."""
+    low = torch.nonzero(places.depth_N[pixels] < _FARTHEST_TRUNK_M).squeeze(1)
+    low = low[places.world(pixels[low])[2] - ground_m < _CROWN_M]
+    stem = pixels[low]
+    reach_px = (_TRUNK_M / (places.depth_N[stem] * places.pixel_per_m)).ceil().long()
+    columns = stem % places.width_px
+    trunk = (columns >= reach_px) & (columns + reach_px < places.width_px)
+    for beside in (stem - reach_px, stem + reach_px):
+        trunk &= labels_N[beside.clamp(0, labels_N.numel() - 1)] != _VEGETATION
+    found = torch.zeros(pixels.shape, dtype=torch.bool, device=pixels.device)
+    found[low] = trunk
+    return found
 
 
 _WAVES: Final = torch.randn(3, 8, generator=torch.Generator().manual_seed(11)) * 2.6

@@ -184,6 +184,25 @@ def test_parked_cars_of_one_instance_id_have_a_paint_each_and_keep_it() -> None:
     assert len({paint for x in range(0, 120, 10) for paint in paints_seen_from(x).values()}) >= 4
 
 
+def test_trunks_are_of_bark_and_crowns_of_leaves() -> None:
+    """A tree at 10 m, its crown above 3 m, and a hedge beside it: both are plants to a label map."""
+    depth_m, row_m = 10.0, 10.0 / FOCAL_PX
+    road = round(HEIGHT_PX / 2 + 1.6 / row_m)
+    labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), SKY, dtype=torch.uint8)
+    labels_BHW[:, road:] = ROAD
+    labels_BHW[:, round(road - 2.9 / row_m) : road, 60:68] = TREE  # a trunk of 0.3 m
+    labels_BHW[:, : round(road - 2.9 / row_m), 20:108] = TREE
+    labels_BHW[:, round(road - 1.2 / row_m) : road, 140:240] = TREE
+    below_px = torch.arange(HEIGHT_PX) + 0.5 - HEIGHT_PX / 2
+    ground_m = torch.where(below_px > 0, FOCAL_PX * 1.6 / below_px.clamp(min=0.1), depth_m).clamp(max=depth_m)
+    depth_B1HW = ground_m[:, None].expand(1, 1, HEIGHT_PX, WIDTH_PX).contiguous()
+    toned = surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(0.0)))[0] // NUM_CLASSES
+    trunk = toned[round(road - 2.0 / row_m) : road - 2, 60:68]
+    assert bool((trunk == DARK + NUM_BRIGHTNESSES * NEUTRAL).all())
+    for leaves in (toned[: round(road - 3.0 / row_m), 22:106], toned[round(road - 1.1 / row_m) : road - 2, 150:230]):
+        assert bool((leaves // NUM_BRIGHTNESSES == COOL).all())
+
+
 def test_trees_without_leaves_are_grey_before_the_sky() -> None:
     labels_BHW = torch.full((1, HEIGHT_PX, WIDTH_PX), TREE, dtype=torch.uint8)
     depth_B1HW = torch.full((1, 1, HEIGHT_PX, WIDTH_PX), 12.0)
