@@ -7,6 +7,7 @@ town is flat, so roads that climb are refused; signs, lights and objects are not
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -83,13 +84,18 @@ def read_opendrive(text: str) -> tuple[Piece, ...]:
         raise OpenDriveRefused(f"The text's root is <{root.tag[:40]}>, not <OpenDRIVE>")
     pieces: list[Piece] = []
     length_m = 0.0
-    for element in root.findall("road"):
+    elements = root.findall("road")
+    if len(elements) > MOST_PIECES:
+        raise OpenDriveRefused(f"The OpenDRIVE text has more than {MOST_PIECES} roads")
+    for element in elements:
         name = element.get("id", "?")[:40]
         try:
-            pieces += _read_road(element, len(pieces))
+            line = _reference_line(element)
+            length_m += sum(segment.length_m for segment in line)
+            if length_m <= MOST_LENGTH_M:
+                pieces += _read_road(element, line, len(pieces))
         except (ValueError, OverflowError) as error:
             raise OpenDriveRefused(f"Road {name} of the OpenDRIVE text is not understood: {error}") from error
-        length_m = sum(piece.road.length_m for piece in pieces)
         if length_m > MOST_LENGTH_M or len(pieces) > MOST_PIECES:
             raise OpenDriveRefused(
                 f"The OpenDRIVE text has more than {MOST_LENGTH_M / 1000.0:.0f} km of road,"
@@ -129,16 +135,12 @@ def _cubics(elements: Sequence[ET.Element], start: str = "s", from_m: float = 0.
 
 
 def _value(cubics: Sequence[_Cubic], s_m: float) -> float:
-    """Return the value of the last polynomial that has begun."""
-    value = cubics[0].at(s_m) if cubics and s_m >= cubics[0].s_m - _SAME_M else 0.0
-    for cubic in cubics[1:]:
-        if s_m >= cubic.s_m - _SAME_M:
-            value = cubic.at(s_m)
-    return value
+    """Return the value of the last polynomial that has begun; they are in their order along the road."""
+    begun = bisect.bisect_right(cubics, s_m + _SAME_M, key=lambda cubic: cubic.s_m)
+    return cubics[begun - 1].at(s_m) if begun else 0.0
 
 
-def _read_road(element: ET.Element, first_id: int) -> Iterator[Piece]:
-    line = _reference_line(element)
+def _read_road(element: ET.Element, line: Sequence[Segment], first_id: int) -> Iterator[Piece]:
     length_m = sum(segment.length_m for segment in line)
     if not _SHORTEST_M < length_m <= MOST_LENGTH_M:
         raise ValueError(f"its length is {length_m:.3g} m")
@@ -150,6 +152,8 @@ def _read_road(element: ET.Element, first_id: int) -> Iterator[Piece]:
     sections = sorted(lanes.findall("laneSection"), key=lambda section: _number(section, "s"))
     if not sections:
         raise ValueError("it has no lane section")
+    if len(sections) > MOST_PIECES:
+        raise ValueError(f"it has {len(sections)} lane sections")
     whole = Road(0, tuple(line), LaneProfile((), ()))
     limit_kmh = _speed_limit_kmh(element)
     is_inside = element.get("junction", "-1") not in ("-1", "")
@@ -177,8 +181,8 @@ def _stretches(
     cuts = {cubic.s_m for lanes in widths.values() for _, width in lanes for cubic in width if start < cubic.s_m < stop}
     shifts = any(not (cubic.is_constant and cubic.a == 0.0) for cubic in offsets)
     longest = _PIECE_M if varies or shifts else _LONGEST_PIECE_M
-    if math.ceil((stop - start) / longest) > MOST_PIECES:
-        raise ValueError("it is too long")
+    if math.ceil((stop - start) / longest) + len(cuts) > MOST_PIECES:
+        raise ValueError("it is too long, or its lanes change too often")
     for a, b in itertools.pairwise(sorted({start, stop, *cuts})):
         count = max(1, math.ceil((b - a) / longest))
         for k in range(count):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Callable
+
 import carla
 import numpy as np
 import pytest
@@ -132,3 +136,37 @@ def test_the_towns_own_text_makes_its_roads_again() -> None:
 def test_what_is_not_understood_is_refused_in_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(OpenDriveRefused, match=sentence):
         build_client_world(text)
+
+
+LONG_ARC = '<geometry s="0" x="0" y="0" hdg="0" length="7000"><arc curvature="0.01"/></geometry>'
+LONG_SPIRAL = LONG_ARC.replace('<arc curvature="0.01"/>', '<spiral curvStart="0.01" curvEnd="0.02"/>')
+
+
+def many_offsets() -> str:
+    offsets = "".join(f'<laneOffset s="{k / 10}" a="0.1"/>' for k in range(40_000))
+    return document(LONG_ARC, 7000.0, offsets + LANES.format(b=0))
+
+
+def many_heights() -> str:
+    return document(LONG_ARC, 7000.0, more="<elevationProfile>" + '<elevation a="0"/>' * 60_000 + "</elevationProfile>")
+
+
+def many_sections() -> str:
+    return document(LONG_SPIRAL, 7000.0, LANES.format(b=0) * 5000)
+
+
+def many_widths() -> str:
+    widths = "".join(f'<width sOffset="{k / 10}" a="3"/>' for k in range(40_000))
+    return document(LONG_SPIRAL, 7000.0, LANES.format(b=0).replace("</lane>", widths + "</lane>", 1))
+
+
+def many_roads() -> str:
+    return document().replace("</road>", "</road>" + '<road id="8"><planView/></road>' * 50_000)
+
+
+@pytest.mark.parametrize("text", [many_offsets, many_heights, many_sections, many_widths, many_roads])
+def test_no_text_holds_a_town_up_for_long(text: Callable[[], str]) -> None:
+    began_s = time.process_time()
+    with contextlib.suppress(OpenDriveRefused):
+        read_opendrive(text())
+    assert time.process_time() - began_s < 10.0
