@@ -36,7 +36,7 @@ from renderer.train.evaluate import Metrics, clip_frames, evaluate
 from renderer.train.layouts import has_split
 from renderer.train.packing import pack
 from renderer.train.perceptual import load_feature_network
-from renderer.train.preset import TrainPreset, find_train_preset
+from renderer.train.preset import TrainPreset, check_preset, find_train_preset
 from renderer.train.preset_files import KINDS, SEGMENTATION, VIDEO, kind_of
 from renderer.train.preview import device_of
 from renderer.train.recordings import OpenDrive, RecordingConfig, load_recordings, needed
@@ -136,7 +136,7 @@ def _read_preset(args: argparse.Namespace) -> TrainPreset:
     if args.steps is not None:
         schedule = msgspec.structs.replace(preset.schedule, num_steps=args.steps)
         preset = msgspec.structs.replace(preset, schedule=schedule)
-    return preset
+    return check_preset(preset)
 
 
 def _train(args: argparse.Namespace, open_drive: OpenDrive | None) -> int:

@@ -53,8 +53,16 @@ class TrainPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def find_train_preset(name: str) -> TrainPreset:
     """Return a preset by its name or by the path of a .yaml file; raises UsageError for anything that is not one."""
-    preset = find_preset(LIVE, name, TrainPreset)
+    return check_preset(find_preset(LIVE, name, TrainPreset))
+
+
+def check_preset(preset: TrainPreset) -> TrainPreset:
+    """Return the preset; raises UsageError where its parts contradict each other, or count nothing."""
     _check_sizes(preset)
+    schedule = preset.schedule
+    counts = (schedule.batch_size, schedule.warm_up_steps, schedule.report_every, schedule.checkpoint_every)
+    if min(*counts, preset.preview.every, schedule.num_steps if schedule.num_steps is not None else 1) < 1:
+        raise UsageError(f"the schedule of {preset.name} counts less than 1 where 1 is the least", "Raise it")
     if preset.generator.styles != tuple(style.name for style in preset.data.styles):
         raise UsageError(
             f"the preset {preset.name} has other styles in its generator than in its data",

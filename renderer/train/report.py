@@ -24,6 +24,7 @@ class Pace:
         self._first_step = first_step
         self._num_steps = num_steps
         self._start_s = time.monotonic()
+        self._start_processor_s = time.process_time()
 
     def elapsed_s(self) -> float:
         """Return the seconds since this process began to train."""
@@ -38,6 +39,15 @@ class Pace:
     def per_second(self, count: int) -> float:
         """Return how many of what was counted since the begin there were a second."""
         return count / max(self.elapsed_s(), 1e-9)
+
+    def throughput(self, frames: int) -> dict[str, float]:
+        """Return frames since the begin for the run's numbers: a second, and a second of all its processor time, which
+        says the same on a machine that others use too."""
+        processor_s = time.process_time() - self._start_processor_s
+        return {
+            "frames_a_second": self.per_second(frames),
+            "frames_a_processor_second": frames / max(processor_s, 1e-9),
+        }
 
     def line(self, step: int, frames_a_second: float, terms: Mapping[str, float]) -> str:
         """Return the line of a step: how far, how long, how fast, and the values of its terms."""

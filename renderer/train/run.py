@@ -54,11 +54,11 @@ def _loop(
         if not report.taken:
             say(f"step {report.step}: the loss or its gradient is not finite, nothing is learnt from it")
         if report.step % schedule.report_every == 0:
-            frames_a_second = pace.per_second(frames)
+            throughput = pace.throughput(frames)
             judges = {f"discriminator_{index}": value for index, value in enumerate(report.discriminators)}
             terms = {**report.terms, **judges}
-            say(pace.line(report.step, frames_a_second, terms))
-            metrics.write(report.step, {**terms, "frames_a_second": frames_a_second})
+            say(pace.line(report.step, throughput["frames_a_second"], terms))
+            metrics.write(report.step, {**terms, **throughput})
         if report.step % preview.every == 0:
             _write_preview(trainer, folder, shown, metrics)
         if limit_s is not None and pace.elapsed_s() >= limit_s:

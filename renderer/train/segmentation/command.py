@@ -135,10 +135,10 @@ def _loop(trainer: SegmentationTrainer, folder: Path, say: Say, metrics: Metrics
         losses.append(trainer.step())
         step = trainer.step_index
         if step % schedule.report_every == 0 or step == schedule.num_steps:
-            frames_a_second = pace.per_second((step - first_step) * schedule.batch_size)
+            throughput = pace.throughput((step - first_step) * schedule.batch_size)
             terms = {"loss": sum(losses) / len(losses)}
-            say(pace.line(step, frames_a_second, terms))
-            metrics.write(step, {**terms, "frames_a_second": frames_a_second})
+            say(pace.line(step, throughput["frames_a_second"], terms))
+            metrics.write(step, {**terms, **throughput})
             losses.clear()
         if step % schedule.checkpoint_every == 0:
             save_checkpoint(folder, trainer)

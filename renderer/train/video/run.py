@@ -62,10 +62,10 @@ def _loop(
         if not report.taken:
             say(f"step {report.step}: the gradient is not finite, nothing is learnt from it")
         if report.step % every.metrics_every == 0:
-            frames_a_second = pace.per_second(frames)
-            say(pace.line(report.step, frames_a_second, report.terms))
+            throughput = pace.throughput(frames)
+            say(pace.line(report.step, throughput["frames_a_second"], report.terms))
             if metrics is not None:
-                metrics.write(report.step, {**report.terms, "frames_a_second": frames_a_second})
+                metrics.write(report.step, {**report.terms, **throughput})
         if report.step % every.preview_every == 0 and metrics is not None:
             show(trainer, folder, shown, metrics)
         if _time_is_over(trainer, pace.elapsed_s(), limit_s):

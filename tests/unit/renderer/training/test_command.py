@@ -53,6 +53,23 @@ def test_bad_presets_are_refused_in_a_sentence(tmp_path: Path, tiny: TrainPreset
         find_train_preset(str(path))
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("schedule.batch_size=0", "counts less than 1 where 1 is the least"),
+        ("schedule.num_steps=0", "counts less than 1 where 1 is the least"),
+        ("preview.every=0", "counts less than 1 where 1 is the least"),
+        ("clips.width_px=50", "the clips of preset tiny are 50x32. Both sides must be multiples of 16 px"),
+        ("generator.styles=[dusk]", "has other styles in its generator than in its data"),
+    ],
+)
+def test_settings_that_cannot_be_trained_with_are_refused_in_a_sentence(
+    run_command: Callable[..., int], capsys: pytest.CaptureFixture[str], setting: str, said: str
+) -> None:
+    assert run_command("--set", setting) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.fixture
 def run_command(tiny: TrainPreset, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     monkeypatch.setattr(command, "load_feature_network", RandomFeatures)
@@ -85,6 +102,7 @@ def test_command_trains_measures_and_writes_a_card(
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert lines[3]["perceptual"] > 0 and lines[3]["discriminator_0"] > 0 and lines[3]["frames_a_second"] > 0
+    assert 0 < lines[3]["frames_a_processor_second"] < 10_000
     card = json.loads((out / "tiny.json").read_text())
     assert card["licence"] == "CC BY-NC 4.0"
     assert card["steps"] == 4
@@ -216,7 +234,8 @@ def test_killed_five_times_it_ends_with_the_weights_of_an_uninterrupted_run(
             process.send_signal(signal.SIGKILL)
     with start(out, "--resume") as last:
         finish(last)
-    assert (out / "tiny.safetensors").read_bytes() == (tmp_path / "whole" / "tiny.safetensors").read_bytes()
+    killed, whole_run = (weights_of(load_live(folder / "tiny.safetensors")) for folder in (out, tmp_path / "whole"))
+    assert_same(killed, whole_run)
 
 
 def test_preview_that_cannot_be_written_is_an_error(
