@@ -23,10 +23,19 @@ DOCUMENTS = (
     "NOTES.md",
     "LICENSES.md",
     "BENCHMARKS.md",
+    "bridge/town/README.md",
+    "docs/gap-degradations.md",
+    "docs/gap-real-drives.md",
+    "docs/gap-town.md",
     "docs/guide.md",
+    "docs/keys.md",
     "docs/recordings.md",
     "docs/training.md",
     "docs/viewer.md",
+    "renderer/weights/street-photo.md",
+    "renderer/weights/street-photo-segmentation.md",
+    "renderer/weights/street-town.md",
+    "renderer/weights/street-town-segmentation.md",
 )
 FENCE = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
