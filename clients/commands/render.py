@@ -214,23 +214,15 @@ def open_sink(
     if out.suffix.lower() != ".mp4":
         yield FolderSink(out, sequences)
         return
-    from clients.recorder import Recorder
-    from clients.recordings.output import output_error
+    from clients.recordings.output import open_video
     from renderer.synthesize import output_size
 
     sizes_hw = {output_size(model.card, wish_hw or sequence.size_hw) for sequence in sequences}
     if len(sizes_hw) > 1:
         raise UsageError("the sequences have several sizes, and a video has one", "Choose one with --size")
-    ((height_px, width_px),) = sizes_hw
-    unfinished = out.with_name(f".{out.name}.unfinished.mp4")
-    try:
-        with Recorder(unfinished, VIDEO_RATE_HZ, width_px, height_px) as recorder:
-            yield VideoSink(recorder)
-        unfinished.replace(out)
-    except OSError as error:
-        raise output_error(out, error) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    (size_hw,) = sizes_hw
+    with open_video(out, 1.0 / VIDEO_RATE_HZ, size_hw) as recorder:
+        yield VideoSink(recorder)
 
 
 class VideoSink:

@@ -49,6 +49,8 @@ def open_video(out: Path, picture_s: float, size_hw: tuple[int, int]) -> Iterato
         with Recorder(unfinished, 1.0 / picture_s, size_hw[1], size_hw[0]) as recorder:
             yield recorder
         unfinished.replace(out)
+    except OutputError as error:  # the recorder's: it knows the unfinished file alone, of which nothing stays
+        raise OutputError(error.what.replace(str(unfinished), str(out)), "Choose another --out, or make room") from None
     except OSError as error:
         raise output_error(out, error) from None
     finally:

@@ -6,6 +6,7 @@ Needs the extra `vidrive[rerun]`; written for rerun-sdk 0.39 and later.
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +17,11 @@ from bridge.protocol.frames import FramePair
 from bridge.protocol.labels import class_names, palette
 from bridge.recording.rows import Row
 from clients.progress import Progress
-from clients.recordings.output import output_error
 from clients.recordings.pairs import RecordedPairs
 from clients.viewer.planes import flow_rgb
 
 JPEG_QUALITY: Final = 90
+LEAST_ROOM_BYTES: Final = 64_000_000  # what it collects before it writes, many times over
 CAMERA: Final = "world/camera"
 
 
@@ -34,22 +35,34 @@ def export_rerun(pairs: RecordedPairs, out: Path) -> int:
         ) from None
     if out.suffix.lower() != ".rrd":
         raise UsageError(f"{out} is not a Rerun file", "Name a file that ends in .rrd")
+    unfinished = out.with_name(f".{out.name}.unfinished.rrd")
     try:
-        out.open("ab").close()
-    except OSError as error:
-        raise output_error(out, error) from None
-    log = sdk.RecordingStream("vidrive", recording_id=pairs.recording.manifest.created_utc)
-    try:
-        log.save(str(out), default_blueprint=_views(importlib.import_module("rerun.blueprint")))
+        unfinished.open("wb").close()
+        log = sdk.RecordingStream("vidrive", recording_id=pairs.recording.manifest.created_utc)
+        _check_room(out)
+        log.save(str(unfinished), default_blueprint=_views(importlib.import_module("rerun.blueprint")))
         _log_fixed(sdk, log, pairs)
         with Progress(len(pairs)) as progress:
             for index, row in enumerate(pairs.recording.rows):
                 _log_frame(sdk, log, row, pairs.pair(index))
+                _check_room(out)
                 progress.advance()
         log.flush()
-    except RuntimeError as error:
-        raise OutputError(f"{out} cannot be written ({error})", "Choose another --out, or make room") from None
+        log.disconnect()
+        unfinished.replace(out)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{out} cannot be written ({reason})", "Choose another --out, or make room") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
     return len(pairs)
+
+
+def _check_room(out: Path) -> None:
+    """Raise OSError before the disk is full: after that Rerun's own writer would never come back."""
+    free_bytes = shutil.disk_usage(out.parent).free
+    if free_bytes < LEAST_ROOM_BYTES:
+        raise OSError(f"only {free_bytes / 1e6:.0f} MB are left on the disk, and it needs {LEAST_ROOM_BYTES / 1e6:.0f}")
 
 
 def _views(views: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.protocol.errors import OutputError, UsageError
+from clients.recordings import rerun_log
 from clients.recordings.pairs import RecordedPairs
 from clients.recordings.rerun_log import export_rerun
 from tests.unit.recording.recorded_drives import record
@@ -64,9 +65,13 @@ def test_it_has_planes_poses_bodies_and_timings_of_every_frame(drive: Path, tmp_
     assert num_rows["/events TextLog"] == NUM_FRAMES
 
 
-def test_what_cannot_be_written_is_one_sentence(drive: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_one_sentence(drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with RecordedPairs(drive) as pairs:
         with pytest.raises(UsageError, match=r"x\.mp4 is not a Rerun file"):
             export_rerun(pairs, tmp_path / "x.mp4")
-        with pytest.raises(OutputError, match="cannot be written"):
+        with pytest.raises(OutputError, match=r"x\.rrd cannot be written \(No such file or directory\)"):
             export_rerun(pairs, tmp_path / "nowhere" / "x.rrd")
+        monkeypatch.setattr(rerun_log, "LEAST_ROOM_BYTES", 1 << 60)
+        with pytest.raises(OutputError, match=r"x\.rrd cannot be written \(only \d+ MB are left on the disk"):
+            export_rerun(pairs, tmp_path / "x.rrd")
+    assert list(tmp_path.iterdir()) == []
