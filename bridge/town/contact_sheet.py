@@ -117,7 +117,7 @@ def check_name(path: Path) -> None:
     if path.suffix.lower() not in (".jpg", ".png"):
         raise VidriveError(f"{path} is not the name of a picture", "Choose one that ends in .jpg or .png")
     if not path.parent.is_dir():
-        raise VidriveError(f"There is no folder {path.parent}", "Make it first, or choose another place")
+        raise VidriveError(f"there is no folder {path.parent}", "Make it first, or choose another place")
 
 
 def contact_sheet(network: StreetNetwork, painter: TownPainter) -> NDArray[np.uint8]:

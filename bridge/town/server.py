@@ -158,7 +158,7 @@ def _reserve(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise _in_use(host, port) from error
         raise SimulatorError(
-            f"The town cannot listen on {host}:{port}: {error.strerror}", "Choose an address of this machine"
+            f"the town cannot listen on {host}:{port}: {error.strerror}", "Choose an address of this machine"
         ) from error
     return reserved
 
@@ -171,7 +171,7 @@ def _listen(listener: socket.socket, host: str, port: int) -> None:
 
 
 def _in_use(host: str, port: int) -> SimulatorError:
-    return SimulatorError(f"Port {port} on {host} is in use", "Stop what listens there, or choose another with --port")
+    return SimulatorError(f"port {port} on {host} is in use", "Stop what listens there, or choose another with --port")
 
 
 def _reserve_near(host: str, port: int) -> socket.socket:

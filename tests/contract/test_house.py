@@ -6,12 +6,15 @@ import itertools
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import grimp
 import pytest
 import yaml
+
+from bridge.protocol.sockets import load_public_key, load_secret_key
 
 ROLES = {"town": "clients.commands.town", "server": "clients.commands.serve", "viewer": "clients.commands.drive"}
 PACKAGES = ("bridge", "renderer", "clients", "configs")
@@ -131,3 +134,27 @@ def test_compose_builds_images_that_exist_and_publishes_nothing(name: str, root:
         assert "ports" not in service
         if "build" in service:
             assert (folder / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+
+
+def make_keys(root: Path, *folders: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script that makes the inference server's key pair."""
+    command = [sys.executable, str(root / "docker" / "make_keys.py"), *map(str, folders)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("public", ["", "public"])
+def test_a_key_pair_is_made_once_and_its_secret_is_nobody_elses(root: Path, tmp_path: Path, public: str) -> None:
+    secret_key = tmp_path / "secret" / "renderer.key_secret"
+    folders = [secret_key.parent, *([tmp_path / public] if public else [])]
+    assert make_keys(root, *folders).returncode == 0
+    first = secret_key.read_bytes()
+    assert secret_key.stat().st_mode & 0o077 == 0
+    assert make_keys(root, *folders).returncode == 0
+    assert secret_key.read_bytes() == first
+    assert load_public_key(folders[-1] / "renderer.key").public == load_secret_key(secret_key).public
+
+
+def test_without_folders_the_script_of_keys_says_what_it_takes(root: Path) -> None:
+    done = make_keys(root)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: ")

@@ -263,7 +263,7 @@ def test_a_client_that_reads_no_replies_makes_nobody_wait(town, good, connect) -
 
 
 def test_port_in_use_is_one_sentence(town) -> None:
-    with pytest.raises(SimulatorError, match=f"Port {town.port} on 127.0.0.1 is in use") as caught:
+    with pytest.raises(SimulatorError, match=f"port {town.port} on 127.0.0.1 is in use") as caught:
         TownServer(port=town.port)
     assert caught.value.hint
 
