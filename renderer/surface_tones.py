@@ -80,11 +80,12 @@ def surface_tones(
     motion: EngineMotion,
     *,
     leafless: bool = False,
+    bark: bool = True,
 ) -> Tensor:
     """Return the labels (1,H,W) u8 of the space "street" with tones, from depth (m), instance ids and poses.
 
     H and W are even: tones are found at half the size, on the pixels that the generator's head reads. `leafless`:
-    plants are bare, and the sky shines through them.
+    plants are bare, and the sky shines through them. `bark`: trunks are told from leaves.
     """
     labels_hw = labels_BHW[0, 1::2, 1::2]
     labels_N, depth_N = labels_hw.reshape(-1), depth_B1HW[0, 0, 1::2, 1::2].reshape(-1)
@@ -98,7 +99,8 @@ def surface_tones(
     ground_m = _ground_m(places, labels_N)
     plants = torch.nonzero((labels_N == _VEGETATION) & near_N).squeeze(1)
     leaves = _leaf_tones(places, plants, leafless)
-    tones_N[plants] = torch.where(_is_trunk(places, plants, labels_N, ground_m), float(_BARK), leaves)
+    trunks = _is_trunk(places, plants, labels_N, ground_m) if bark else torch.zeros_like(plants, dtype=torch.bool)
+    tones_N[plants] = torch.where(trunks, float(_BARK), leaves)
     cars = torch.nonzero((labels_N == _CAR) & near_N).squeeze(1)
     tones_N[cars] = _car_tones(places, instances_N, cars, ground_m)
     if instances_N is not None:
@@ -107,18 +109,18 @@ def surface_tones(
     return _at_full_size(labels_BHW, tones_N.to(torch.uint8).view(labels_hw.shape), labels_hw)
 
 
-def tones_of_labels(labels_BHW: Tensor, *, leafless: bool = False) -> Tensor:
+def tones_of_labels(labels_BHW: Tensor, *, leafless: bool = False, bark: bool = True) -> Tensor:
     """Return the labels (1,H,W) u8 with tones where nothing is known of depth and poses: as if a car's camera saw them.
 
     Depth is roughly that which the label map alone says; the tones of a moving picture stick to the screen. For
-    `leafless` see `surface_tones`.
+    `leafless` and `bark` see `surface_tones`.
     """
     height_px, width_px = labels_BHW.shape[1:]
     near = nearness(labels_BHW[0].cpu().numpy(), _GROUND)
     depth = np.where(near > 1 / SKY_DEPTH_M, 1 / np.maximum(near, 1 / SKY_DEPTH_M), SKY_DEPTH_M).astype(np.float32)
     depth_B1HW = torch.from_numpy(depth).to(labels_BHW.device).view(1, 1, height_px, width_px)
     motion = EngineMotion(_GROUND.focal_per_width * width_px, _LEVEL_CAMERA)
-    return surface_tones(labels_BHW, depth_B1HW, None, motion, leafless=leafless)
+    return surface_tones(labels_BHW, depth_B1HW, None, motion, leafless=leafless, bark=bark)
 
 
 def _at_full_size(labels_BHW: Tensor, tones_hw: Tensor, labels_hw: Tensor) -> Tensor:

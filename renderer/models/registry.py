@@ -33,7 +33,7 @@ class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A file of configs/models. `restricted` licences, such as non-commercial ones, are named in the log.
 
     A published generator has no `weights` here: who holds them imports them. Its `config` is its family's. In
-    `leafless_styles` trees are bare.
+    `leafless_styles` trees are bare; `bark` says whether the weights know what trunks look like.
     """
 
     name: str
@@ -47,6 +47,7 @@ class ModelPreset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     past_frames: int
     config: dict[str, Any] | None = None
     leafless_styles: tuple[str, ...] = ()
+    bark: bool = True
 
 
 _LOADERS: Final[dict[str, Callable[[Path], LiveGenerator]]] = {"live": load_live}
@@ -119,7 +120,7 @@ def load_model(
     if preset.restricted:
         log.warning("the weights of %s are licensed for restricted use: %s", preset.name, licence)
     card = make_card(preset, sha256, licence, device, numbers(runner), styles)
-    return ReprojectingModel(card, runner, device, tones=network.config.tones, leafless=leafless)
+    return ReprojectingModel(card, runner, device, tones=network.config.tones, leafless=leafless, bark=preset.bark)
 
 
 def _in_style(

@@ -23,12 +23,19 @@ from renderer.temporal import TemporalState, remember, warp_previous
 class ReprojectingModel:
     """Labels and the warped last picture go in, a picture comes out; see `Model`.
 
-    With `tones`, labels are given the tones of their surfaces first: by depth and poses, or by labels alone; with
-    `leafless`, those of bare plants.
+    With `tones`, labels are given the tones of their surfaces first: by depth and poses, or by labels alone;
+    `leafless` and `bark` say of plants what `surface_tones` does with them.
     """
 
     def __init__(
-        self, card: ModelCard, runner: Runner, device: torch.device, *, tones: bool = False, leafless: bool = False
+        self,
+        card: ModelCard,
+        runner: Runner,
+        device: torch.device,
+        *,
+        tones: bool = False,
+        leafless: bool = False,
+        bark: bool = True,
     ) -> None:
         self.card = card
         self.device = device
@@ -36,6 +43,7 @@ class ReprojectingModel:
         self._runner = runner
         self._tones = tones
         self._leafless = leafless
+        self._bark = bark
 
     @torch.inference_mode()
     def step(self, frame: ModelInput, state: TemporalState | None) -> tuple[ModelOutput, TemporalState]:
@@ -93,9 +101,14 @@ class ReprojectingModel:
 
     def _with_tones(self, frame: ModelInput) -> Tensor:
         if frame.depth_B1HW is None or frame.motion is None:
-            return tones_of_labels(frame.labels_BHW, leafless=self._leafless)
+            return tones_of_labels(frame.labels_BHW, leafless=self._leafless, bark=self._bark)
         return surface_tones(
-            frame.labels_BHW, frame.depth_B1HW, frame.instances_B1HW, frame.motion, leafless=self._leafless
+            frame.labels_BHW,
+            frame.depth_B1HW,
+            frame.instances_B1HW,
+            frame.motion,
+            leafless=self._leafless,
+            bark=self._bark,
         )
 
 

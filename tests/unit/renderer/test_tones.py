@@ -197,8 +197,11 @@ def test_trunks_are_of_bark_and_crowns_of_leaves() -> None:
     ground_m = torch.where(below_px > 0, FOCAL_PX * 1.6 / below_px.clamp(min=0.1), depth_m).clamp(max=depth_m)
     depth_B1HW = ground_m[:, None].expand(1, 1, HEIGHT_PX, WIDTH_PX).contiguous()
     toned = surface_tones(labels_BHW, depth_B1HW, None, EngineMotion(FOCAL_PX, camera(0.0)))[0] // NUM_CLASSES
-    trunk = toned[round(road - 2.0 / row_m) : road - 2, 60:68]
-    assert bool((trunk == DARK + NUM_BRIGHTNESSES * NEUTRAL).all())
+    trunk = slice(round(road - 2.0 / row_m), road - 2), slice(60, 68)
+    assert bool((toned[trunk] == DARK + NUM_BRIGHTNESSES * NEUTRAL).all())
+    motion = EngineMotion(FOCAL_PX, camera(0.0))
+    green = surface_tones(labels_BHW, depth_B1HW, None, motion, bark=False)[0] // NUM_CLASSES
+    assert bool((green[trunk] // NUM_BRIGHTNESSES == COOL).all())
     for leaves in (toned[: round(road - 3.0 / row_m), 22:106], toned[round(road - 1.1 / row_m) : road - 2, 150:230]):
         assert bool((leaves // NUM_BRIGHTNESSES == COOL).all())
 
