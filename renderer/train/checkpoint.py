@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from bridge.protocol.errors import OutputError, UsageError
 
 CHECKPOINT_NAME: Final = "checkpoint.pt"
 _PREVIOUS_NAME: Final = "checkpoint.previous.pt"
+_LITTLE_BYTES: Final = 1 << 16  # what a full disk may have left, too little for what was to be written
 _UNREADABLE: Final = (OSError, RuntimeError, EOFError, KeyError, ValueError, TypeError, pickle.UnpicklingError)
 
 
@@ -53,7 +55,8 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
             path.replace(previous)
         unfinished.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors report a full disk as their own
-        reason = str(error).splitlines()[0]
+        full = shutil.disk_usage(path.parent).free < _LITTLE_BYTES if path.parent.is_dir() else False
+        reason = "there is no space left" if full else str(error).splitlines()[0]
         raise OutputError(f"{path} cannot be written ({reason})", "Choose another --out folder") from None
     finally:
         unfinished.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.protocol.errors import OutputError, UsageError
+from bridge.protocol.errors import LabelError, OutputError, UsageError
 from bridge.protocol.labels import LabelSpace, map_labels
 from bridge.protocol.messages import ModelCard
 from renderer.label_sequences import find_sequences
@@ -76,7 +76,12 @@ def teach(teacher: str, data: Path, out: Path, label_space: LabelSpace, say: Say
     if _known(out / _LESSON_NAME) == lesson:
         say(f"{out} holds what {teacher} drew before")
         return lesson
-    _draw(model, sequences, paths, out / "train", label_space, say)
+    try:
+        _draw(model, sequences, paths, out / "train", label_space, say)
+    except LabelError as error:
+        raise LabelError(
+            error.what, f"{teacher} draws label maps of the space {card.label_space}: give it those"
+        ) from None
     with replacing(out / _LESSON_NAME) as unfinished:
         unfinished.write_bytes(msgspec.json.encode(lesson))
     return lesson

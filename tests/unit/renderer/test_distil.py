@@ -85,3 +85,7 @@ def test_a_model_teaches_a_small_generator(
     assert np.array_equal(taught, cv2.imread(str(labels / "1.png"), cv2.IMREAD_UNCHANGED))
     assert cli.main([*words, "--teacher", "street-photo"]) == 0
     assert "holds what street-photo drew before" in capsys.readouterr().err
+    assert cv2.imwrite(str(labels / "3.png"), np.full((64, 96), 26, np.uint8))
+    assert cli.main([*words, "--teacher", "street-photo"]) == 2
+    said = capsys.readouterr().err
+    assert "does not have: 26. street-photo draws label maps of the space street: give it those" in said
