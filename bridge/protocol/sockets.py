@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,8 @@ RECONNECT_FIRST_MS: Final = 10
 RECONNECT_MAX_MS: Final = 100
 QUEUE_LENGTH: Final = 8
 KEY_HINT: Final = (
-    "Make a pair of key files with: python -c \"import zmq.auth; zmq.auth.create_certificates('.', 'renderer')\""
+    "Make a pair of key files, the secret one yours alone, with: "
+    "python -c \"import os, zmq.auth; os.umask(0o77); zmq.auth.create_certificates('.', 'renderer')\""
 )
 
 
@@ -74,7 +76,10 @@ def stays_on_host(endpoint: str) -> bool:
     if parts.scheme in ("ipc", "inproc"):
         return True
     host = parts.netloc.rpartition(":")[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_endpoint(endpoint: str) -> None:

@@ -11,7 +11,9 @@ DESCRIPTION = "Run the town: a street simulator that any CARLA 0.9.16 client can
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `vidrive town`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; who reaches it needs no key (default: %(default)s)"
+    )
     parser.add_argument(
         "--port", type=int, default=2000, help="CARLA's port; 0 takes a free one (default: %(default)s)"
     )

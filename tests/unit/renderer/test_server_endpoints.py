@@ -16,7 +16,7 @@ from tests.unit.renderer.server_peers import StartServer, connected, rendered, s
 
 
 def test_other_machines_need_a_key() -> None:
-    for endpoint in ("tcp://0.0.0.0:5790", "tcp://*:5790", "tcp://192.168.1.2:5790"):
+    for endpoint in ("tcp://0.0.0.0:5790", "tcp://*:5790", "tcp://192.168.1.2:5790", "tcp://127.example.org:5790"):
         with pytest.raises(UsageError, match=r"--curve-secret"):
             check_listen(endpoint, None)
     for endpoint in ("tcp://127.0.0.1:*", "tcp://localhost:5790", "tcp://[::1]:5790", "ipc:///tmp/x"):
