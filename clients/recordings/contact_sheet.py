@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.protocol.errors import OutputError, RecordingError, UsageError
+from clients.recordings.output import write_file
 from clients.recordings.pairs import RecordedPairs
 
 SUFFIXES: Final = (".jpg", ".png")
@@ -38,8 +39,10 @@ def export_sheet(pairs: RecordedPairs, out: Path) -> int:
         sheet[top : top + height_px, left : left + width_px] = place
     bgr = cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)
     how = [] if out.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    if not cv2.imwrite(str(out), bgr, how):
-        raise OutputError(f"{out} cannot be written", "Choose another --out in a folder that is there")
+    ok, coded = cv2.imencode(out.suffix.lower(), bgr, how)
+    if not ok:
+        raise OutputError(f"{out} cannot be coded", "Choose the other of .jpg and .png")
+    write_file(out, coded.tobytes())
     return len(places)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import OutputError, UsageError
 from bridge.recording.reader import Recording
+from clients.recordings.output import write_file
 from clients.viewer import text
 
 TITLE_S: Final = 2.5
@@ -153,15 +154,11 @@ class MovingPicture:
         animation = cv2.Animation()
         animation.frames = self._frames_bgr
         animation.durations = [self._picture_ms] * len(self._frames_bgr)
-        unfinished = self._out.with_name(f".{self._out.stem}.unfinished{self._out.suffix.lower()}")
-        try:
-            if not cv2.imwriteanimation(str(unfinished), animation, [cv2.IMWRITE_WEBP_QUALITY, 80]):
-                raise OSError(None, "OpenCV cannot code it")
-            unfinished.replace(self._out)
-        except (OSError, cv2.error) as error:
-            raise OutputError(f"{self._out} cannot be written ({error})", "Name another file") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
+        # Into memory first: what OpenCV writes to a disk that is full it takes for written.
+        ok, coded = cv2.imencodeanimation(self._out.suffix.lower(), animation, [cv2.IMWRITE_WEBP_QUALITY, 80])
+        if not ok:
+            raise OutputError(f"{self._out} cannot be coded", "Film it smaller, or as an .mp4")
+        write_file(self._out, np.asarray(coded, np.uint8).tobytes())
 
 
 def _seconds(parts: Sequence[str]) -> float:

@@ -114,9 +114,14 @@ def write_png(path: Path, picture: NDArray) -> None:
     ok, png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
     if not ok:
         raise OutputError(f"{path} cannot be coded as PNG", "Choose another size")
+    write_file(path, png.tobytes())
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then put it there; raises OutputError."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_bytes(png.tobytes())
+        unfinished.write_bytes(data)
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
