@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         if pairs.recording.note:
             print(f"warning: {pairs.recording.note}", file=sys.stderr)
         num_frames = _export(pairs, args)
+        for sentence in pairs.lacking:
+            print(f"warning: {sentence}", file=sys.stderr)
     print(f"{args.out}: {num_frames} frames", file=sys.stderr)
     return 0
 

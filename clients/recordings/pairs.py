@@ -27,6 +27,7 @@ class RecordedPairs:
         self.recording = Recording(folder)
         self._track = read_track(folder) if track is None else track
         self._editor = Editor()
+        self._lacking: dict[str, set[int]] = {}
         manifest = self.recording.manifest
         self.looks = read_looks(folder, manifest.card)
         self._videos = {
@@ -79,6 +80,15 @@ class RecordedPairs:
             )
         return FramePair(sensor, rendered, row.age_ms, row.notice)
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What videos turned out to lack of the pictures that were asked for, a sentence each."""
+        planes = self.recording.manifest.planes
+        return tuple(
+            f"{planes[name].file} lacks {len(numbers)} of the {len(self)} pictures that were recorded"
+            for name, numbers in self._lacking.items()
+        )
+
     def sensor_frame(self, index: int) -> SensorFrame:
         """Return the sensor frame of a row with its picture and its edits."""
         frame = self.recording.sensor_frame(index, self.picture("rgb", index))
@@ -91,4 +101,9 @@ class RecordedPairs:
 
     def _video_picture(self, name: str, index: int) -> NDArray[np.uint8] | None:
         number = self.recording.rows[index].pictures.get(name)
-        return self._videos[name].get(number) if number is not None and name in self._videos else None
+        if number is None or name not in self._videos:
+            return None
+        picture = self._videos[name].get(number)
+        if picture is None:
+            self._lacking.setdefault(name, set()).add(number)
+        return picture

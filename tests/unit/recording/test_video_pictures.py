@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from bridge.protocol.errors import OutputError, RecordingError
+from clients.cli import main
 from clients.recorder import Recorder
 from clients.recordings.layouts import export_vid2vid
 from clients.recordings.pairs import RecordedPairs
@@ -67,3 +69,18 @@ def test_an_export_does_not_mix_with_an_older_one(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="is not empty, and an export needs a folder of its own"):
             export_vid2vid(pairs, tmp_path / "out", "carla")
         assert sorted((tmp_path / "out").rglob("*")) == before
+
+
+def test_an_export_says_which_pictures_are_lost(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = record(tmp_path / "drive", 4)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["planes"]["synthesized"] = {"codec": "h264", "file": "synthesized.mp4", "type": "u8"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    rows = [json.loads(line) for line in (folder / "frames.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        del row["records"]["synthesized"]
+        row["pictures"] = {"synthesized": number}
+    (folder / "frames.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["export", str(folder), "--format", "video", "--out", str(tmp_path / "a.mp4")]) == 0
+    said = capfd.readouterr().err
+    assert "warning: synthesized.mp4 lacks 4 of the 4 pictures that were recorded\n" in said
