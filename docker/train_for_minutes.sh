@@ -38,7 +38,7 @@ fi
 status=0
 # shellcheck disable=SC2086 # "clients train" is two words
 { "$python" -m $module "$preset" --data "$data" --out "$work" --minutes "$minutes" "$@" 2>&1 || echo $? >"$temporary/.status"; } |
-    tee "$work/log.txt"
+    tee "$work/log.txt" >&2
 if [ -e "$temporary/.status" ]; then
     read -r status <"$temporary/.status"
 fi
@@ -54,7 +54,7 @@ fi
 last=$(find "$work" -name 'preview_*.png' | sort | tail -n 1)
 if [ "$work" = "$out" ]; then
     rm -f "$out/checkpoint.pt" "$out/checkpoint.previous.pt"
-    find "$out" -name 'preview_*.png' ! -path "${last:-/}" -exec rm {} +
+    find "$out" -name 'preview_*.png' ! -path "${last:-none}" -exec rm {} +
 else
     find "$work" -maxdepth 1 \( -name '*.safetensors' -o -name '*.json' -o -name '*.jsonl' -o -name 'log.txt' \) -exec cp {} "$out" \;
     find "$out" -name 'preview_*.png' -exec rm {} +

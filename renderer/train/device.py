@@ -15,4 +15,7 @@ def find_device(name: str) -> torch.device:
     cuda = torch.cuda.is_available()
     if name == "cuda" and not cuda:
         raise UsageError("there is no CUDA device here", "Use --device cpu")
-    return torch.device(name or ("cuda" if cuda else "cpu"))
+    device = torch.device(name or ("cuda" if cuda else "cpu"))
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # batches have one size: the fastest convolutions are looked for once
+    return device
