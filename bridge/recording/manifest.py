@@ -15,12 +15,13 @@ from bridge.protocol.errors import OutputError, RecordingError
 from bridge.protocol.messages import ModelCard, PlaneType
 
 FORMAT: Final = "vidrive recording"
-FORMAT_VERSION: Final = 2
-READ_VERSIONS: Final = (1, 2)
+FORMAT_VERSION: Final = 3
+READ_VERSIONS: Final = (1, 3)  # 2 was never released
 MANIFEST_NAME: Final = "manifest.json"
 TABLE_NAME: Final = "frames.jsonl"
 
-PlaneCodec = Literal["ids", "labels", "depth24", "depth24_carried", "floats", "png", "h264"]
+PlaneCodec = Literal["ids", "labels", "labels_carried", "depth24", "depth24_carried", "floats", "png", "h264"]
+CARRIED_CODECS: Final = ("depth24_carried", "labels_carried")  # whose pictures need those before them
 Ended = Literal["", "done", "failed"]
 
 
@@ -48,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     format: Literal["vidrive recording"] = "vidrive recording"
-    version: Literal[1, 2] = FORMAT_VERSION
+    version: Literal[1, 3] = FORMAT_VERSION
     vidrive_version: str
     simulator_version: str
     created_utc: str
@@ -96,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
         head = msgspec.json.decode(data, type=_Head)
         if head.format == FORMAT and head.version not in READ_VERSIONS:
             maker = f" {head.vidrive_version}" if head.vidrive_version else ""
-            known = f"{READ_VERSIONS[0]} to {READ_VERSIONS[-1]}"
+            known = " and ".join(map(str, READ_VERSIONS))
             raise RecordingError(
                 f"{folder} is a recording of format version {head.version}, and this vidrive reads {known}",
                 f"Use the vidrive{maker} that made it",

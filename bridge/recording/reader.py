@@ -16,23 +16,29 @@ from numpy.typing import NDArray
 
 from bridge.protocol.errors import RecordingError
 from bridge.protocol.frames import CameraIntrinsics, SensorFrame
-from bridge.recording.carried import CARRIED, CarriedDepthCodec, DepthView
+from bridge.recording.carried import CARRIED, CarriedCodec, DepthView
 from bridge.recording.codecs import Codec, open_codec
-from bridge.recording.manifest import TABLE_NAME, Manifest, read_manifest
+from bridge.recording.manifest import CARRIED_CODECS, TABLE_NAME, Manifest, read_manifest
 from bridge.recording.rows import Row, body_poses, pose_matrix
 from bridge.recording.writer import PLANE_TYPES
 
 _log: Final = logging.getLogger("vidrive")
 _row_decoder: Final = msgspec.json.Decoder(Row)
+_CARRIED_PLANES: Final = (
+    {},
+    {"depth_m": "depth24_carried"},
+    {"depth_m": "depth24_carried", "labels": "labels_carried"},
+)
 
 
-class _CarriedPlane:
-    """A plane whose pictures need each other: its codec, and which picture it is at."""
+class _Carried:
+    """The planes whose pictures need each other: their codec, which picture it is at, and that picture's planes."""
 
-    def __init__(self, codec: CarriedDepthCodec) -> None:
-        self.codec = codec
+    def __init__(self, *, with_labels: bool) -> None:
+        self.with_labels = with_labels
+        self.codec = CarriedCodec()
         self.index = -1
-        self.plane: NDArray | None = None
+        self.planes: dict[str, NDArray] = {}
 
 
 class Recording:
@@ -51,11 +57,12 @@ class Recording:
         self._codecs: dict[str, Codec] = {
             name: open_codec(plane.codec, PLANE_TYPES[plane.type])
             for name, plane in kept.items()
-            if plane.codec != "depth24_carried"
+            if plane.codec not in CARRIED_CODECS
         }
-        self._carried = {
-            name: _CarriedPlane(CarriedDepthCodec()) for name, plane in kept.items() if plane.codec == "depth24_carried"
-        }
+        carried = {name: plane.codec for name, plane in kept.items() if plane.codec in CARRIED_CODECS}
+        if carried not in _CARRIED_PLANES:
+            raise RecordingError(f"{folder}'s planes are kept in no way that belongs together", "Get it again")
+        self._carried = _Carried(with_labels="labels" in carried) if carried else None
         self._paths = {name: folder / plane.file for name, plane in kept.items()}
         rows, self._damage = _read_rows(folder / TABLE_NAME)
         self.rows: Sequence[Row] = self._whole(rows)
@@ -81,8 +88,8 @@ class Recording:
         place = self.rows[index].records.get(name)
         if place is None or name not in self._paths:
             return None
-        if name in self._carried:
-            return self._carried_plane(name, index)
+        if name not in self._codecs and self._carried is not None:
+            return self._carried_plane(self._carried, name, index)
         record = self._record(name, index)
         try:
             plane = self._codecs[name].decode(record, self.size_hw)
@@ -91,27 +98,34 @@ class Recording:
         plane.flags.writeable = False
         return plane
 
-    def _carried_plane(self, name: str, index: int) -> NDArray:
+    def _carried_plane(self, kept: _Carried, name: str, index: int) -> NDArray:
         """A plane that needs those before it, back to a whole one or to the one that was decoded last."""
-        kept = self._carried[name]
-        if kept.index == index and kept.plane is not None:
-            return kept.plane
+        if kept.index == index and kept.planes:
+            return kept.planes[name]
         chain = [index]
-        while self._record(name, chain[-1], 1) == CARRIED:
-            before = next((i for i in range(chain[-1] - 1, -1, -1) if name in self.rows[i].records), None)
-            if before is None or (before == kept.index and kept.plane is not None):
+        while self._record("depth_m", chain[-1], 1) == CARRIED:
+            before = next((i for i in range(chain[-1] - 1, -1, -1) if "depth_m" in self.rows[i].records), None)
+            if before is None or (before == kept.index and kept.planes):
                 break
             chain.append(before)
         for at in reversed(chain):
-            try:
-                plane = kept.codec.decode(self._record(name, at), self.size_hw, self._view(at))
-            except RecordingError as error:
-                kept.plane = None
-                raise self._damaged(name, at, error) from None
+            kept.planes = self._decode_carried(kept, at)
+            kept.index = at
+        return kept.planes[name]
+
+    def _decode_carried(self, kept: _Carried, index: int) -> dict[str, NDArray]:
+        name = "depth_m"
+        kept.planes = {}  # what fails leaves none
+        try:
+            planes = {name: kept.codec.decode(self._record(name, index), self.size_hw, self._view(index))}
+            if kept.with_labels:
+                name = "labels"
+                planes[name] = kept.codec.decode_labels(self._record(name, index), self.size_hw)
+        except RecordingError as error:
+            raise self._damaged(name, index, error) from None
+        for plane in planes.values():
             plane.flags.writeable = False
-            kept.index, kept.plane = at, plane
-        assert kept.plane is not None
-        return kept.plane
+        return planes
 
     def _view(self, index: int) -> DepthView:
         row = self.rows[index]
@@ -123,7 +137,10 @@ class Recording:
         )
 
     def _record(self, name: str, index: int, num_bytes: int | None = None) -> bytes:
-        offset, length = self.rows[index].records[name]
+        row = self.rows[index]
+        if name not in row.records:
+            raise RecordingError(f"{self.folder} has no {name} of frame {row.frame_id}", "Get the recording again")
+        offset, length = row.records[name]
         with self._paths[name].open("rb") as file:
             file.seek(offset)
             return file.read(length if num_bytes is None else num_bytes)

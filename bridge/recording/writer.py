@@ -25,10 +25,10 @@ from bridge.edits.frames import edits_of, original_of
 from bridge.edits.track import TRACK_NAME, TrackWriter
 from bridge.protocol.errors import OutputError, VidriveError
 from bridge.protocol.frames import FramePair, SensorFrame
-from bridge.recording.carried import CarriedDepthCodec, DepthView
+from bridge.recording.carried import CarriedCodec, DepthView
 from bridge.recording.codecs import open_codec
 from bridge.recording.looks import LOOKS_NAME, LookWriter
-from bridge.recording.manifest import TABLE_NAME, Manifest, write_manifest
+from bridge.recording.manifest import CARRIED_CODECS, TABLE_NAME, Manifest, write_manifest
 from bridge.recording.rows import Place, make_row
 
 QUEUE_LENGTH: Final = 8
@@ -79,9 +79,11 @@ class RecordingWriter:
         self._codecs = {
             name: open_codec(plane.codec, PLANE_TYPES[plane.type])
             for name, plane in kept.items()
-            if plane.codec != "depth24_carried"
+            if plane.codec not in CARRIED_CODECS
         }
-        self._carried = {name: CarriedDepthCodec() for name, plane in kept.items() if plane.codec == "depth24_carried"}
+        carried = [name for name in kept if name not in self._codecs]
+        self._carried = CarriedCodec() if carried else None
+        self._carries_labels = "labels" in carried
         self._pairs: queue.Queue[FramePair | None] = queue.Queue(QUEUE_LENGTH)
         with contextlib.ExitStack() as opened, _output_error(folder):
             (folder / RESERVE_NAME).write_bytes(bytes(RESERVE_BYTES))
@@ -178,8 +180,10 @@ class RecordingWriter:
             if name not in planes and name != "synthesized":
                 raise ValueError(f"it has no plane {name}")
         coded = {name: codec.encode(planes[name]) for name, codec in self._codecs.items() if name in planes}
-        for name, codec in self._carried.items():
-            coded[name] = codec.encode(planes[name], _view_of(pair.sensor))
+        if self._carried is not None:
+            coded["depth_m"] = self._carried.encode(planes["depth_m"], _view_of(pair.sensor))
+            if self._carries_labels:
+                coded["labels"] = self._carried.encode_labels(planes["labels"])
         pictures: dict[str, int] = {}
         for name, video in self._videos.items():
             if name in planes:

@@ -21,11 +21,12 @@ from clients.recorder import Recorder
 _log: Final = logging.getLogger("vidrive")
 Pictures = Literal["h264", "lossless", "none"]
 _LOSSLESS: Final = {
-    "labels": PlaneFormat(codec="labels", file="labels.planes", type="u8"),
+    "labels": PlaneFormat(codec="labels_carried", file="labels.planes", type="u8"),
     "instances": PlaneFormat(codec="ids", file="instances.planes", type="u16"),
     "depth_m": PlaneFormat(codec="depth24_carried", file="depth_m.planes", type="f32"),
     "flow_px": PlaneFormat(codec="floats", file="flow_px.planes", type="f32"),
 }
+_LABELS_ALONE: Final = PlaneFormat(codec="labels", file="labels.planes", type="u8")  # where there is no depth
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def open_recording(
     """
     prepare_folder(wish.folder)
     planes = {name: _LOSSLESS[name] for name in rig.planes if name in _LOSSLESS}
+    if "depth_m" not in planes:
+        planes["labels"] = _LABELS_ALONE
     if wish.pictures != "none":
         if "rgb" in rig.planes:
             planes["rgb"] = _picture_format("rgb", wish.pictures)

@@ -16,7 +16,7 @@ from bridge.recording.writer import RecordingWriter, prepare_folder
 
 HEIGHT, WIDTH = 32, 64
 PLANES = {
-    "labels": PlaneFormat(codec="labels", file="labels.planes", type="u8"),
+    "labels": PlaneFormat(codec="labels_carried", file="labels.planes", type="u8"),
     "instances": PlaneFormat(codec="ids", file="instances.planes", type="u16"),
     "depth_m": PlaneFormat(codec="depth24_carried", file="depth_m.planes", type="f32"),
     "rgb": PlaneFormat(codec="png", file="rgb.planes", type="u8"),

@@ -1,4 +1,4 @@
-"""Depth that is kept as its changes comes back bit for bit, whatever moves, and whole pictures come often enough."""
+"""Depth and labels kept as their changes come back bit for bit, whatever moves; whole pictures come often enough."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from bridge.protocol.errors import RecordingError
 from bridge.protocol.frames import BodyPose
-from bridge.recording.carried import CARRIED, GROUP_LENGTH, WHOLE, CarriedDepthCodec, DepthView
+from bridge.recording.carried import CARRIED, GROUP_LENGTH, WHOLE, CarriedCodec, DepthView
+from bridge.recording.carried_kernels import LOGITS, SQUASHED
+from bridge.recording.codecs import LabelsCodec
 from bridge.recording.depth import METRES_PER_STEP, Depth24Codec, metres_of
+from bridge.recording.manifest import read_manifest, write_manifest
 from bridge.recording.reader import Recording
 from bridge.recording.writer import RecordingWriter, prepare_folder
 from tests.unit.recording.recorded_drives import PLANES, make_manifest, make_pair, record
@@ -26,7 +29,7 @@ MAX_STEPS = 2**24 - 1
 @pytest.fixture(autouse=True, scope="module")
 def _compiled() -> None:
     """Compile before hypothesis looks at the clock."""
-    CarriedDepthCodec()
+    CarriedCodec()
 
 
 def street(size_hw: tuple[int, int], forward_m: float, car_m: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,13 +64,29 @@ def drive(num: int, size_hw: tuple[int, int] = (96, 192)) -> list[tuple[np.ndarr
     return shown
 
 
-def round_trip(shown: list[tuple[np.ndarray, DepthView]]) -> list[bytes]:
-    encoder, decoder = CarriedDepthCodec(), CarriedDepthCodec()
+def labels_of(depth_m: np.ndarray, view: DepthView, seed: int = 0) -> np.ndarray:
+    """Labels of cars, sky and what is near, some of them wrong."""
+    labels = np.where(depth_m > 999.0, 11, np.where(depth_m < 20.0, 1, 3)).astype(np.uint8)
+    if view.instances is not None:
+        labels[view.instances > 0] = 14
+    if seed:
+        rng = np.random.default_rng(seed)
+        wrong = rng.random(labels.shape) < 0.1 * (seed % 10)
+        labels[wrong] = rng.integers(0, 256, np.count_nonzero(wrong))
+    return labels
+
+
+def round_trip(shown: list[tuple[np.ndarray, DepthView]], seed: int = 0) -> list[bytes]:
+    encoder, decoder = CarriedCodec(), CarriedCodec()
     records = []
-    for depth_m, view in shown:
+    for number, (depth_m, view) in enumerate(shown):
+        size_hw = depth_m.shape[0], depth_m.shape[1]
+        labels = labels_of(depth_m, view, seed and seed + number)
         records.append(encoder.encode(depth_m, view))
-        back = decoder.decode(records[-1], (depth_m.shape[0], depth_m.shape[1]), view)
+        coded = encoder.encode_labels(labels)
+        back = decoder.decode(records[-1], size_hw, view)
         assert back.tobytes() == depth_m.tobytes() and back.dtype == depth_m.dtype
+        np.testing.assert_array_equal(decoder.decode_labels(coded, size_hw), labels)
     return records
 
 
@@ -106,7 +125,7 @@ def test_whatever_follows_whatever(
         view = DepthView(pose, focal_px * (1 + tick // 3), instances if tick % 4 else None, bodies)
         shown.append((depth_m, view))
     with np.errstate(all="ignore"):
-        round_trip(shown)
+        round_trip(shown, seed)
 
 
 def test_what_was_seen_before_costs_little_and_a_moving_car_too() -> None:
@@ -119,8 +138,51 @@ def test_what_was_seen_before_costs_little_and_a_moving_car_too() -> None:
     assert sum(len(r) for r in records) < sum(len(r) for r in round_trip(still))
 
 
+def test_labels_cost_next_to_nothing_beside_their_depth() -> None:
+    codec, beside, alone = CarriedCodec(), 0, 0
+    for number, each in enumerate(drive(16)):
+        codec.encode(*each)
+        labels = labels_of(*each)
+        coded = codec.encode_labels(labels)
+        if number < 4:
+            continue  # contexts are still to be learnt
+        beside += len(coded)
+        alone += len(LabelsCodec().encode(labels))
+    assert beside < alone / 2
+
+
+def test_a_street_that_stands_still_costs_next_to_nothing() -> None:
+    codec, each = CarriedCodec(), drive(1)[0]
+    sizes = [len(codec.encode(*each)) for _ in range(8)]
+    assert sizes[-1] < sizes[0] / 8
+
+
+def test_what_poses_lack_in_digits_is_mended() -> None:
+    """CARLA sends poses in 32 bits: two hundred metres from the origin that is half a step of depth."""
+    exact, rounded = ([], []), np.float32(0.5) / 2**14
+    for each, cut in zip(exact, (0.0, float(rounded)), strict=True):
+        for number, (depth_m, view) in enumerate(drive(12)):
+            pose = view.world_from_camera.copy()
+            pose[:3, 3] += cut * np.random.default_rng(number).uniform(-1, 1, 3)
+            each.append((depth_m, DepthView(pose, view.focal_px, view.instances, view.bodies)))
+    sizes = [sum(len(record) for record in round_trip(each)[6:]) for each in exact]
+    assert sizes[1] < 1.25 * sizes[0]
+
+
+def test_the_mixing_tables_are_the_same_everywhere() -> None:
+    """No entry is so near to a half that another library's exponential would round it to the other side."""
+    x = np.arange(-2047, 2048)
+    for exactly, table in (
+        (4096.0 / (1.0 + np.exp(x / -256.0)), SQUASHED),
+        (256.0 * np.log(np.arange(1, 4096) / np.arange(4095, 0, -1.0)), LOGITS[1:]),
+    ):
+        assert np.abs(np.abs(exactly - np.floor(exactly)) - 0.5).min() > 1e-9
+        inside = (exactly > table.min()) & (exactly < table.max())
+        assert np.abs(exactly - table)[inside].max() <= 0.5
+
+
 def test_whole_pictures_come_often_enough() -> None:
-    codec = CarriedDepthCodec()
+    codec = CarriedCodec()
     depth_m, view = drive(1, (8, 16))[0]
     letters = [codec.encode(depth_m, view)[:1] for _ in range(2 * GROUP_LENGTH + 1)]
     whole = [at for at, letter in enumerate(letters) if letter == WHOLE]
@@ -129,46 +191,63 @@ def test_whole_pictures_come_often_enough() -> None:
 
 def test_a_picture_without_the_one_before_it_is_refused() -> None:
     shown = drive(4, (24, 48))
-    codec = CarriedDepthCodec()
+    codec = CarriedCodec()
     records = [codec.encode(*each) for each in shown]
     for skipped in (1, 2):
-        decoder = CarriedDepthCodec()
+        decoder = CarriedCodec()
         decoder.decode(records[0], (24, 48), shown[0][1])
         with pytest.raises(RecordingError, match="damaged"):
             decoder.decode(records[1 + skipped], (24, 48), shown[1 + skipped][1])
     with pytest.raises(RecordingError, match="damaged"):
-        CarriedDepthCodec().decode(records[2], (24, 48), shown[2][1])
+        CarriedCodec().decode(records[2], (24, 48), shown[2][1])
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_a_changed_bit_is_noticed(at: int, bit: int) -> None:
     shown = drive(2, (8, 16))
-    encoder, decoder = CarriedDepthCodec(), CarriedDepthCodec()
-    records = [bytearray(encoder.encode(*each)) for each in shown]
-    at %= len(records[0]) + len(records[1])
-    damaged, offset = (0, at) if at < len(records[0]) else (1, at - len(records[0]))
-    records[damaged][offset] ^= 1 << bit
+    encoder, decoder = CarriedCodec(), CarriedCodec()
+    records = []
+    for each in shown:
+        records += [bytearray(encoder.encode(*each)), bytearray(encoder.encode_labels(labels_of(*each)))]
+    at %= sum(map(len, records))
+    damaged = next(r for r in range(4) if at < sum(map(len, records[: r + 1])))
+    records[damaged][at - sum(map(len, records[:damaged]))] ^= 1 << bit
     with pytest.raises(RecordingError, match="damaged"):
-        for bytes_, (_, view) in zip(records, shown, strict=True):
-            decoder.decode(bytes(bytes_), (8, 16), view)
+        for number, (_, view) in enumerate(shown):
+            decoder.decode(bytes(records[2 * number]), (8, 16), view)
+            decoder.decode_labels(bytes(records[2 * number + 1]), (8, 16))
 
 
 def test_frames_of_a_recording_are_read_in_any_order(tmp_path: Path) -> None:
     opened = Recording(record(tmp_path / "drive", 9))
     in_order = [opened.plane("depth_m", index) for index in range(9)]
     for index in (7, 2, 8, 0, 0, 5, 6):
-        plane, expected = opened.plane("depth_m", index), make_pair(100 + index).sensor.depth_m
-        assert plane is not None and expected is not None
-        assert plane.tobytes() == expected.tobytes()
-        assert not plane.flags.writeable
+        sensor = make_pair(100 + index).sensor
+        for name, expected in (("labels", sensor.label_map), ("depth_m", sensor.depth_m)):
+            plane = opened.plane(name, index)
+            assert plane is not None and expected is not None
+            assert plane.tobytes() == expected.tobytes()
+            assert not plane.flags.writeable
     assert all(plane is not None for plane in in_order)
 
 
+def test_labels_without_the_depth_that_they_go_with_are_refused(tmp_path: Path) -> None:
+    folder = record(tmp_path / "drive", 2)
+    manifest = read_manifest(folder)
+    depth = msgspec.structs.replace(manifest.planes["depth_m"], codec="depth24")
+    write_manifest(folder, msgspec.structs.replace(manifest, planes={**manifest.planes, "depth_m": depth}))
+    with pytest.raises(RecordingError, match="belongs together"):
+        Recording(folder)
+
+
 def test_a_recording_of_the_format_before_still_opens(tmp_path: Path) -> None:
-    before = msgspec.structs.replace(PLANES["depth_m"], codec="depth24")
+    depth = msgspec.structs.replace(PLANES["depth_m"], codec="depth24")
+    labels = msgspec.structs.replace(PLANES["labels"], codec="labels")
     folder = tmp_path / "drive"
     prepare_folder(folder)
-    with RecordingWriter(folder, make_manifest(version=1, planes={**PLANES, "depth_m": before})) as writer:
+    with RecordingWriter(
+        folder, make_manifest(version=1, planes={**PLANES, "depth_m": depth, "labels": labels})
+    ) as writer:
         for frame_id in range(100, 103):
             writer.accept(make_pair(frame_id))
     plane, expected = Recording(folder).plane("depth_m", 1), make_pair(101).sensor.depth_m

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bridge.recording.depth import metres_of, steps_of
+from bridge.recording.manifest import PlaneFormat
 from bridge.recording.writer import RecordingWriter, prepare_folder
 from clients.recordings.layouts import export_vid2vid
 from clients.recordings.pairs import RecordedPairs
@@ -27,6 +28,8 @@ def slide_past_a_post(folder: Path, num_frames: int, *, with_depth: bool = True)
     prepare_folder(folder)
     planes = make_manifest().planes
     kept = {name: plane for name, plane in planes.items() if with_depth or name != "depth_m"}
+    if not with_depth:
+        kept["labels"] = PlaneFormat(codec="labels", file="labels.planes", type="u8")
     with RecordingWriter(folder, make_manifest(planes=kept)) as writer:
         for index in range(num_frames):
             pose = np.eye(4)

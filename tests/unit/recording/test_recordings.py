@@ -259,7 +259,7 @@ def test_zeros_at_the_end_of_the_table_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"version": 7, "vidrive_version": "3.0.0", "new": 1}, "format version 7, and this vidrive reads 1 to 2"),
+        ({"version": 7, "vidrive_version": "3.0.0", "new": 1}, "format version 7, and this vidrive reads 1 and 3"),
         ({"format": "holiday photos"}, "manifest.json is damaged"),
         ({"surprise": 1}, "manifest.json is damaged"),
         ({"planes": {"labels": {"codec": "ids", "file": "../../etc/passwd", "type": "u8"}}}, "not a name in the"),
