@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
@@ -28,7 +28,8 @@ def conduct(plan: DrivePlan, *, as_json: bool) -> int:
     reason = "interrupted"
     drive.start()
     try:
-        closed = _watch(drive)
+        with insisting() as check:
+            closed = _watch(drive, check)
         drive.result()
         reason = "closed" if closed else "done"
         leave_with(0)
@@ -73,15 +74,47 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _watch(drive: DriveThread) -> bool:
+@contextlib.contextmanager
+def insisting() -> Iterator[Callable[[], None]]:
+    """Give a check that raises again what Ctrl-C or a signal's handler raised and somebody swallowed.
+
+    An exception that a handler raises is lost where Python happens to be in a finalizer or in a library's bare except.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = {
+        number: handler for number in (signal.SIGINT, signal.SIGTERM) if callable(handler := signal.getsignal(number))
+    }
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        before[signal.Signals(number)](number, frame)
+
+    def check() -> None:
+        if came:
+            before[signal.Signals(came[-1])](came[-1], None)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(drive: DriveThread, check: Callable[[], None]) -> bool:
     """Stay with a drive until it has ended; return whether a person closed its window before."""
     if drive.window_display is not None:
         from clients.viewer.cockpit import Cockpit
 
-        return Cockpit(drive, drive.window_display).run()
+        return Cockpit(drive, drive.window_display).run(check)
     next_s = time.monotonic() + PROGRESS_S
     said = ""
     while not drive.wait(WAIT_S):
+        check()
         if time.monotonic() >= next_s:
             next_s += PROGRESS_S
             if (line := _progress(drive)) != said:

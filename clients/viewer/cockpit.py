@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
 
 from clients.driving import DriveThread
@@ -28,8 +29,11 @@ class Cockpit:
         self._display = display
         self._composer = Composer(drive.plan.layout)
 
-    def run(self) -> bool:
-        """Show the drive until it ends; return whether a person closed the window before."""
+    def run(self, check: Callable[[], None] = lambda: None) -> bool:
+        """Show the drive until it ends; return whether a person closed the window before.
+
+        `check` is called before each picture, and ends it by what it raises.
+        """
         rig = self._drive.plan.rig
         closed = False
         with (
@@ -43,6 +47,7 @@ class Cockpit:
             self._drive.take_controls(seat.sample)
             self._drive.timewarp.follow_devices(seat.glance)
             while self._drive.running:
+                check()
                 next_s = time.monotonic() + REFRESH_S
                 screen.show(0.0)
                 wishes.frame = screen.frame

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,24 @@ def test_a_second_ctrl_c_does_not_interrupt_the_clean_up(capsys: pytest.CaptureF
     assert cleaned
     assert "cleaning up" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_ctrl_c_that_somebody_swallows_still_ends_a_drive(number: signal.Signals) -> None:
+    def end(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, end)
+    try:
+        with report.insisting() as check:
+            check()
+            with contextlib.suppress(KeyboardInterrupt):  # as a finalizer or a bare except would
+                signal.raise_signal(number)
+            with pytest.raises(KeyboardInterrupt):
+                check()
+        assert signal.getsignal(number) is end
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_drive_that_cannot_begin_ends_with_its_json_line_too(capsys: pytest.CaptureFixture[str]) -> None:
