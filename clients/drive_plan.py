@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.capture.presets import RigPreset, SessionPreset, load_rig, load_session
 from bridge.edits.rules import NO_EDITS, Edits, load_edits
+from bridge.protocol.errors import UsageError
 from bridge.protocol.messages import PictureCodec
 from clients.viewer.layouts import LAYOUTS, Layout, layout_named
 
@@ -25,7 +26,8 @@ class DrivePlan:
     `num_ticks` None means until stopped. `windowed` paces the drive to the clock and shows it in a window; otherwise it
     goes as fast as simulator and renderer can. Without an `endpoint` nothing is synthesized; a `recording` keeps all
     planes. `model` and `style` are the look to begin with ("" the server's), `pad` what pads do ("" by their names),
-    `layout` how window and video begin, `timewarp` whether the window moves the last picture to now.
+    `layout` how window and video begin, `timewarp` whether the window moves the last picture to now,
+    `predict` whether frames are drawn from what was foreseen of them.
     `metrics` is where Prometheus is answered: host and port.
     With `target_hz` frames are synthesized at a smaller size where the renderer is too slow for it.
     """
@@ -49,6 +51,7 @@ class DrivePlan:
     edits: Edits = NO_EDITS
     layout: Layout = LAYOUTS[0]
     timewarp: bool = False
+    predict: bool = False
     model: str = ""
     style: str = ""
     pad: str = ""
@@ -100,10 +103,25 @@ def make_plan(
         edits=load_edits(args.edits) if args.edits else NO_EDITS,
         layout=layout_named(args.layout) if getattr(args, "layout", "") else LAYOUTS[0],
         timewarp=getattr(args, "timewarp", False),
+        predict=_predicts(args, recording),
         model=model,
         style=getattr(args, "style", ""),
         pad=pad,
     )
+
+
+def _predicts(args: argparse.Namespace, recording: RecordingWish | None) -> bool:
+    """Whether frames are to be foreseen; raises UsageError for what does not go together with that."""
+    if not getattr(args, "predict", False):
+        return False
+    if recording is not None:
+        raise UsageError(
+            "pictures of label maps that were foreseen cannot be made again from a recording",
+            "Leave out --predict, or name a video for --record",
+        )
+    if getattr(args, "target_hz", None) is not None:
+        raise UsageError("--predict and --target-hz do not go together", "Leave out one of them")
+    return True
 
 
 def _session(name: str, args: argparse.Namespace) -> SessionPreset:

@@ -20,17 +20,17 @@ from bridge.capture.drive import Drive, open_drive
 from bridge.capture.lasting_drive import LastingDrive
 from bridge.edits.desk import EditDesk
 from bridge.edits.street import EditedStreet
-from bridge.loop import FrameLoop, Renderer, Sink
+from bridge.loop import FrameLoop, Sink
 from bridge.metrics import serve_metrics
 from bridge.prefetch import ControlSource, Street
 from bridge.protocol.errors import RenderRefused, RenderServerError, SimulatorAbsent, SimulatorLost, VidriveError
 from bridge.protocol.frames import FramePair
 from bridge.protocol.messages import ModelCard
 from bridge.render_client import RenderClient
-from bridge.scaling import ScaledRenderer
 from bridge.trace import Trace
 from clients.drive_plan import DrivePlan
 from clients.gap.live import LiveGap
+from clients.prediction import PredictingRenderer, renderer_for
 from clients.recorder import Recorder
 from clients.sinks import DigestTrace, PairRecorder
 from clients.viewer.display import OffscreenDisplay, WindowDisplay
@@ -60,6 +60,7 @@ class DriveThread:
         self._meter = HudMeter(self.trace, plan.session.fixed_delta_s * 1e3, real_time=plan.windowed)
         self._gap = LiveGap() if plan.windowed else None
         self.timewarp = Timewarp(enabled=plan.timewarp)
+        self.prediction: PredictingRenderer | None = None
         self.recorded_s = 0.0
         self.desk = EditDesk(plan.edits)
         self._loop: FrameLoop | None = None
@@ -310,9 +311,9 @@ class DriveThread:
 
     def _drive(self, street: Drive | LastingDrive, client: RenderClient | None, sinks: list[Sink]) -> None:
         plan = self.plan
-        renderer: Renderer | None = client
-        if client is not None and plan.target_hz is not None:
-            renderer = ScaledRenderer(client, plan.target_hz)
+        renderer = renderer_for(client, target_hz=plan.target_hz, predict=plan.predict)
+        if isinstance(renderer, PredictingRenderer):
+            self.prediction, sinks = renderer, [*sinks, renderer]
         edited: Street = EditedStreet(street, lambda: self.desk.effective)
         if plan.windowed:
             edited = self.timewarp.watch(edited, street.poses)

@@ -14,11 +14,13 @@ FIELDS: Final = (
     "ticks", "rendered", "shown", "dropped", "failed", "resets", "rates_hz", "frame_age_ms", "input_age_ms",
     "stages_ms", "model", "exit",
 )  # fmt: skip
+ON_REQUEST: Final = ("timewarp", "prediction")  # of drives with that flag
 
 
 def print_outcome(fields: Mapping[str, Any]) -> None:
     """Print the fields that others script against as one line of JSON on stdout."""
-    print(json.dumps({name: fields[name] for name in FIELDS}), flush=True)
+    asked = [name for name in ON_REQUEST if name in fields]
+    print(json.dumps({name: fields[name] for name in (*FIELDS, *asked)}), flush=True)
 
 
 @contextlib.contextmanager

@@ -141,6 +141,8 @@ def _print_report(drive: DriveThread, reason: str, *, as_json: bool) -> None:
     fields: dict[str, Any] = {**drive.trace.report().as_dict(), "model": drive.model, "exit": reason}
     if drive.plan.timewarp:
         fields["timewarp"] = dict(drive.timewarp.report())
+    if drive.prediction is not None:
+        fields["prediction"] = dict(drive.prediction.report())
     if fields["ticks"]:
         print("\n".join(_sentences(drive, fields)), file=sys.stderr)
     if as_json:
@@ -159,6 +161,8 @@ def _sentences(drive: DriveThread, fields: dict[str, Any]) -> list[str]:
     stages_ms = {name: spread["p50"] for name, spread in fields["stages_ms"].items()}
     if limit := verdict([told_groups(stages_ms)], drive.period_ms):
         lines.append(limit)
+    if drive.prediction is not None and "labels_right" in (foreseen := drive.prediction.report()):
+        lines.append(f"foreseen label maps: {foreseen['labels_right']:.1%} of the pixels right")
     if drive.plan.record is not None and drive.recorded_s > 0.0:
         lines.append(f"{drive.plan.record}: {drive.recorded_s:.1f} s of video")
     return lines

@@ -47,6 +47,9 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         "--timewarp", action="store_true", help="move the last picture to where the camera is now, until the next comes"
     )
     parser.add_argument(
+        "--predict", action="store_true", help="draw each frame from what is foreseen of it, while it is captured"
+    )
+    parser.add_argument(
         "--record", metavar="FILE.mp4|DIR", type=Path, help="write a video in simulation time, or a recording's folder"
     )
     parser.add_argument(

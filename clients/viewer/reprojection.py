@@ -22,6 +22,7 @@ RELATIVE_TOLERANCE: Final = 0.05  # of inverse depth, between where a surface mu
 ABSOLUTE_TOLERANCE_PER_M: Final = 2e-4  # the same near the sky, where inverse depth goes to zero
 
 ROUNDS: Final = 2
+GROWS_PX: Final = 15  # across: what comes nearer is looked for this far around where it was
 SPREAD_PX: Final = ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25))  # closes the gaps of what comes nearer
 
 Floats = NDArray[np.float32]
@@ -124,7 +125,9 @@ def carried(geometry: Geometry, world_from_camera: Matrix, bodies: tuple[BodyPos
     still = geometry if geometry.owners is None else _without_bodies(geometry)
     # What each pixel of the frame will have as inverse depth at the new pose, before it is known where it goes.
     to_come = np.maximum(places_in(moved, still).inverse_depth, np.float32(0.0))
-    guess = replace(moved, inverse_depth=still.inverse_depth, owners=None)
+    # What is nearer grows over what is behind it: it is asked first whether it is there.
+    nearer = _floats(cv2.dilate(still.inverse_depth, np.ones((GROWS_PX, GROWS_PX), np.uint8)))
+    guess = replace(moved, inverse_depth=nearer, owners=None)
     for _ in range(ROUNDS):
         guess = replace(guess, inverse_depth=picked(to_come, places_in(still, guess)))
     places = places_in(still, guess)

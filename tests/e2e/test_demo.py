@@ -116,6 +116,21 @@ def test_a_rate_out_of_reach_is_tried_by_smaller_pictures_and_every_tick_is_acco
     assert num_frames(tmp_path / "drive.mp4") >= report["shown"] > 0
 
 
+def test_frames_are_drawn_from_what_was_foreseen_of_them(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--headless", "--seconds", "6", "--predict", "--json")
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout.splitlines()[-1])
+    assert (report["rendered"], report["failed"], report["dropped"]) == (report["ticks"], 0, 0)
+    prediction = report["prediction"]
+    assert prediction["foreseen"] > 0.8 * report["ticks"]
+    assert prediction["missed"] <= 2
+    assert prediction["labels_right"] > 0.93
+    assert f"foreseen label maps: {prediction['labels_right']:.1%} of the pixels right" in run.stderr
+    wanted = demo(tmp_path, "--headless", "--seconds", "1", "--predict", "--record", "drive/")
+    assert wanted.returncode == 2
+    assert "cannot be made again from a recording. Leave out --predict" in wanted.stderr
+
+
 def test_without_a_display_it_says_so_and_writes_a_video(tmp_path: Path) -> None:
     run = demo(tmp_path, "--seconds", "1")
     assert run.returncode == 0, run.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from clients import report
 from clients.cli import main
-from clients.outcome import FIELDS
+from clients.outcome import FIELDS, print_outcome
 
 
 def test_a_second_ctrl_c_does_not_interrupt_the_clean_up(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,6 +40,12 @@ def test_a_ctrl_c_that_somebody_swallows_still_ends_a_drive(number: signal.Signa
         assert signal.getsignal(number) is end
     finally:
         signal.signal(number, before)
+
+
+def test_what_a_flag_measures_is_in_the_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = dict.fromkeys(FIELDS, 0)
+    print_outcome({**fields, "timewarp": {"poses": 3}, "told": "nobody scripts against it"})
+    assert json.loads(capsys.readouterr().out) == {**fields, "timewarp": {"poses": 3}}
 
 
 def test_a_drive_that_cannot_begin_ends_with_its_json_line_too(capsys: pytest.CaptureFixture[str]) -> None:

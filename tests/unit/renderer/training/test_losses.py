@@ -37,13 +37,15 @@ def test_loss_terms_are_means() -> None:
 
 def test_rates_warm_up_stay_and_fall() -> None:
     schedule = SHIPPED.schedule
-    shares = [rate_share(step, schedule) for step in range(schedule.num_steps)]
+    num_steps = schedule.num_steps
+    assert num_steps is not None
+    shares = [rate_share(step, step / num_steps, schedule) for step in range(num_steps)]
     assert 0 < shares[0] < 0.1
-    plateau = int(schedule.decay_from * schedule.num_steps)
+    plateau = int(schedule.decay_from * num_steps)
     assert set(shares[schedule.warm_up_steps : plateau]) == {1.0}
     assert all(a >= b for a, b in itertools.pairwise(shares[plateau:]))
     assert shares[-1] == pytest.approx(schedule.least_rate, abs=2e-3)
-    assert average_rate(0, schedule) > average_rate(schedule.num_steps - 1, schedule)
+    assert average_rate(0, schedule) > average_rate(num_steps - 1, schedule)
 
 
 def test_clips_grow_longer() -> None:
